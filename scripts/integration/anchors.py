@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Anchors: where lines of ours go into a kernel file. Text in, text out; no files but the table.
+
+A file is changed by inserted lines only. An anchor is a regular expression that must match exactly
+one whole line; its block goes right before or right after that line. Every block holds a line that
+matches the file's `trace`, an expression that no line of the kernel's own file matches: this is how
+insertions of ours are recognised later, whatever their form.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+REFERENCE = re.compile(r"\{([A-Za-z_]\w*)\}")
+CONDITION = re.compile(r"(>=|<)(\d+)\.(\d+)")
+
+
+class TableError(Exception):
+    """The table of anchors itself is wrong."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    name: str
+    pattern: re.Pattern
+    where: str
+    lines: tuple[str, ...]
+    kernel: str = ""
+
+    def applies(self, series):
+        """Whether this anchor is meant for the kernel series (major, minor)."""
+        if not self.kernel:
+            return True
+        sign, major, minor = CONDITION.fullmatch(self.kernel).groups()
+        bound = (int(major), int(minor))
+        return series >= bound if sign == ">=" else series < bound
+
+    def block(self, match):
+        """The lines to insert, with {group} replaced by what the pattern captured."""
+        return [REFERENCE.sub(lambda ref: match[ref[1]], line) for line in self.lines]
+
+    def hits(self, lines):
+        return [(i, m) for i, line in enumerate(lines) if (m := self.pattern.fullmatch(line))]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An anchor that did not match exactly once."""
+
+    anchor: Anchor
+    found: tuple[int, ...]  # line numbers
+
+    def __str__(self):
+        where = f" (lines {', '.join(map(str, self.found))})" if self.found else ""
+        return (f'anchor "{self.anchor.name}" matched {len(self.found)} times instead of once'
+                f"{where}, pattern: {self.anchor.pattern.pattern}")
+
+
+class MismatchError(Exception):
+    def __init__(self, mismatches):
+        super().__init__("; ".join(map(str, mismatches)))
+        self.mismatches = mismatches
+
+
+class ForeignInsertionError(Exception):
+    """The file holds insertions of ours, but not exactly those that the table gives."""
+
+    def __init__(self, number, line):
+        super().__init__(f"line {number} ({line.strip()})")
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    path: str
+    trace: re.Pattern
+    anchors: tuple[Anchor, ...]
+
+    def wanted(self, series):
+        return [a for a in self.anchors if a.applies(series)]
+
+    def insert(self, text, series):
+        """`text` with all blocks inserted. MismatchError names every anchor that does not fit."""
+        lines = text.split("\n")  # not splitlines(): kernel files contain form feeds
+        after, before, bad = {}, {}, []
+        for anchor in self.wanted(series):
+            hits = anchor.hits(lines)
+            if len(hits) != 1:
+                bad.append(Mismatch(anchor, tuple(i + 1 for i, _ in hits)))
+                continue
+            index, match = hits[0]
+            side = after if anchor.where == "after" else before
+            side.setdefault(index, []).extend(anchor.block(match))
+        if bad:
+            raise MismatchError(bad)
+        out = []
+        for index, line in enumerate(lines):
+            out += before.get(index, []) + [line] + after.get(index, [])
+        return "\n".join(out)
+
+    def remove(self, text, series):
+        """`text` without the blocks that stand exactly where insert() puts them."""
+        lines = text.split("\n")
+        anchors = self.wanted(series)
+        # The block nearest to its line first: blocks that share a line stand behind one another.
+        nearest_first = ([a for a in anchors if a.where == "after"]
+                         + [a for a in reversed(anchors) if a.where == "before"])
+        for anchor in nearest_first:
+            spots = []
+            for index, match in anchor.hits(lines):
+                block = anchor.block(match)
+                start = index + 1 if anchor.where == "after" else index - len(block)
+                if start >= 0 and lines[start:start + len(block)] == block:
+                    spots.append((start, start + len(block)))
+            if len(spots) == 1:
+                del lines[slice(*spots[0])]
+        return "\n".join(lines)
+
+    def refuse_traces(self, text):
+        for number, line in enumerate(text.split("\n"), 1):
+            if self.trace.search(line):
+                raise ForeignInsertionError(number, line)
+
+    def ensure(self, text, series):
+        """`text` with the blocks: as it is when it has them already, else inserted.
+
+        The proof of "already" is exact: taking our blocks out and inserting them again gives the
+        same text. Whatever else bears a trace of ours is refused, never patched over.
+        """
+        bare = self.remove(text, series)
+        if bare != text:
+            try:
+                if self.insert(bare, series) == text:
+                    return text
+            except MismatchError:
+                pass
+        self.refuse_traces(text)
+        return self.insert(text, series)
+
+
+@dataclass(frozen=True)
+class Table:
+    kernels: tuple[tuple[int, int], ...]
+    files: tuple[FileSpec, ...]
+
+
+def load(path):
+    """The table of anchors in the TOML file `path`; TableError says what is wrong with it."""
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        kernels = tuple(tuple(map(int, series.split("."))) for series in data["kernels"])
+        specs = tuple(_file(entry) for entry in data["file"])
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TableError(f"{path}: not valid TOML: {error}") from error
+    except KeyError as error:
+        raise TableError(f"{path}: the key {error} is missing") from error
+    except ValueError as error:
+        raise TableError(f"{path}: {error}") from error
+    paths = [spec.path for spec in specs]
+    if len(set(paths)) != len(paths):
+        raise TableError(f"{path}: a file is listed twice")
+    return Table(kernels, specs)
+
+
+def _file(entry):
+    path = entry["path"]
+    trace = _regex(entry["trace"], f"{path}: trace")
+    if path.startswith("/") or ".." in Path(path).parts:
+        raise ValueError(f"{path}: must be a path inside the kernel tree")
+    anchors = tuple(_anchor(path, trace, anchor) for anchor in entry["anchor"])
+    if len({a.name for a in anchors}) != len(anchors):
+        raise ValueError(f"{path}: two anchors have one name")
+    return FileSpec(path, trace, anchors)
+
+
+def _regex(text, where):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{where}: no regular expression: {error}") from error
+
+
+def _anchor(path, trace, entry):
+    name = entry["name"]
+    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel"}
+    if unknown:
+        raise ValueError(f'{path}: anchor "{name}": unknown key {min(unknown)}')
+    pattern = _regex(entry["pattern"], f'{path}: anchor "{name}"')
+    lines = tuple(entry["lines"].removesuffix("\n").split("\n"))
+    if entry["where"] not in ("before", "after"):
+        raise ValueError(f'{path}: anchor "{name}": where must be before or after')
+    missing = {ref for line in lines for ref in REFERENCE.findall(line)} - set(pattern.groupindex)
+    if missing:
+        raise ValueError(f'{path}: anchor "{name}": the pattern captures no {{{min(missing)}}}')
+    if not any(trace.search(line) for line in lines):
+        raise ValueError(f'{path}: anchor "{name}": no inserted line matches the trace')
+    kernel = entry.get("kernel", "")
+    if kernel and not CONDITION.fullmatch(kernel):
+        raise ValueError(f'{path}: anchor "{name}": kernel must look like ">=7.3" or "<7.3"')
+    return Anchor(name, pattern, entry["where"], lines, kernel)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The table of anchors, and what holds of insertion whatever the file and the anchors are."""
+
+import random
+import re
+from unittest import main
+
+from synthetic import TABLE, TreeTest
+
+from integration.anchors import Anchor, FileSpec, MismatchError, TableError, load
+
+
+class Table(TreeTest):
+    def load(self, text):
+        path = self.top / "anchors.toml"
+        path.write_text(text)
+        return load(path)
+
+    def test_loads(self):
+        table = self.load(TABLE)
+        self.assertEqual(table.kernels, ((7, 2), (7, 3)))
+        self.assertEqual([len(spec.anchors) for spec in table.files], [1, 3])
+
+    def test_mistakes_are_named(self):
+        for old, new, message in (
+                ('kernels =', 'kernel =', "kernels"),
+                ('"7.2"', '"seven"', "seven"),
+                ("where = \"after\"", "where = \"above\"", "before or after"),
+                ("ours({arg})", "ours({argument})", "captures no {argument}"),
+                ("\nconfig OURS", "\nconfig THEIRS", "no inserted line matches the trace"),
+                (r"'int f\(void", r"'int f(void", 'anchor "function": no regular expression'),
+                ('name = "end"', 'name = "first"', "two anchors"),
+                ('name = "end"', 'name = "end"\ntypo = 1', "typo"),
+                ('name = "end"', 'name = "end"\nkernel = "7.3"', "must look like"),
+                ('path = "kernel/bpf/code.c"', 'path = "../code.c"', "inside the kernel tree"),
+                ('path = "kernel/bpf/code.c"', 'path = "kernel/bpf/Kconfig"', "listed twice"),
+                ("[[file]]", "[[file", "not valid TOML")):
+            with self.subTest(message):
+                self.assertIn(old, TABLE)
+                with self.assertRaisesRegex(TableError, re.escape(message)):
+                    self.load(TABLE.replace(old, new))
+
+    def test_missing_table(self):
+        (self.source / "integration/anchors.toml").unlink()
+        self.assertIn("cannot be read", self.refuse(self.tree))
+
+    def test_kernel_condition(self):
+        self.edit(self.source, "integration/anchors.toml",
+                  'name = "first"', 'name = "first"\nkernel = ">=7.3"')
+        self.edit(self.pristine, "Makefile", "PATCHLEVEL = 3", "PATCHLEVEL = 2")
+        self.succeed(self.tree)
+        self.succeed(self.pristine)
+        self.assertIn("OURS.h", (self.tree / "kernel/bpf/code.c").read_text())
+        self.assertNotIn("OURS.h", (self.pristine / "kernel/bpf/code.c").read_text())
+
+
+class Property(TreeTest):
+    """Seeded random files and anchors, several at one line among them."""
+
+    SERIES = (7, 3)
+    ROUNDS = 500
+
+    def case(self, rng):
+        lines = [rng.choice(["", "}", "#endif", f"line {n}"]) for n in range(rng.randint(1, 12))]
+        unique = [line for line in lines if lines.count(line) == 1 and line]
+        anchors = []
+        for number in range(rng.randint(1, 5)):
+            if not unique:
+                break
+            line = rng.choice(unique)
+            block = [rng.choice(["", "}", "#endif", line]) for _ in range(rng.randint(0, 3))]
+            block.insert(rng.randint(0, len(block)), f"ours {number}")
+            anchors.append(Anchor(str(number), re.compile(re.escape(line)),
+                                  rng.choice(["before", "after"]), tuple(block)))
+        ending = rng.choice(["", "\n"])
+        return "\n".join(lines) + ending, FileSpec("f", re.compile("ours"), tuple(anchors))
+
+    def test_insertion(self):
+        for seed in range(self.ROUNDS):
+            with self.subTest(seed=seed):
+                text, spec = self.case(random.Random(seed))
+                result = spec.insert(text, self.SERIES)
+                added = sum(len(anchor.lines) for anchor in spec.anchors)
+                self.assertEqual(len(result.split("\n")), len(text.split("\n")) + added)
+                # Inserted lines only: what was there is still there, in its order.
+                rest = iter(result.split("\n"))
+                self.assertTrue(all(line in rest for line in text.split("\n")))
+                # Exactly once, for ever.
+                self.assertEqual(spec.ensure(text, self.SERIES), result)
+                self.assertEqual(spec.ensure(result, self.SERIES), result)
+
+    def test_any_doubled_or_missing_anchor_line_is_a_mismatch(self):
+        for seed in range(self.ROUNDS):
+            text, spec = self.case(random.Random(seed))
+            for anchor in spec.anchors:
+                [(index, _)] = anchor.hits(text.split("\n"))
+                for replacement in ([], [text.split("\n")[index]] * 2):
+                    lines = text.split("\n")
+                    lines[index:index + 1] = replacement
+                    with self.subTest(seed=seed), self.assertRaises(MismatchError) as caught:
+                        spec.insert("\n".join(lines), self.SERIES)
+                    self.assertIn(len(replacement),
+                                  [len(m.found) for m in caught.exception.mismatches])
+
+
+if __name__ == "__main__":
+    main()
