@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+/* H23 to H28: what each call answers and what becomes of it. */
+#include <errno.h>
+
+#include "regress.h"
+
+#define FAR	3600000000000ULL	/* an hour: never in a test */
+#define MS	1000000ULL
+#define ABS	1	/* BPF_F_TIMER_ABS */
+#define PIN	2	/* BPF_F_TIMER_CPU_PIN */
+
+static const int clocks[] = { 0, 1, 7 };
+
+/* Expect: the value of one step run by program a in task context. */
+#define EXPECT(want, op, map, key, ...) do {					\
+	long got_ = one(sk, PROG_A, STEP(op, map, key, __VA_ARGS__));		\
+	CHECK(got_ == (want), "line %d: %s answered %ld, not %ld", __LINE__,	\
+	      #op, got_, (long)(want));						\
+} while (0)
+
+/* Run fn with a freshly loaded interpreter. */
+static const char *with_script(const char *(*fn)(struct script_bpf *sk))
+{
+	struct script_bpf *sk = script_load(PROG_A);
+	const char *err;
+
+	if (!sk)
+		return fail("cannot load script.bpf.o");
+	err = fn(sk);
+	script_unload(sk);
+	return err;
+}
+
+static const char *start_needs_callback(struct script_bpf *sk)
+{
+	const char *err = NULL;
+	int map;
+
+	for (map = ARR; map <= LRU; map++) {
+		EXPECT(0, T_INIT, map, 0, .flags = 1);
+		EXPECT(-EINVAL, T_START, map, 0, .nsecs = FAR);
+		EXPECT(0, T_SET, map, 0);
+		EXPECT(0, T_START, map, 0, .nsecs = FAR);
+		EXPECT(1, T_CANCEL, map, 0);
+		EXPECT(-EINVAL, T_START, map, 0, .nsecs = FAR);
+		EXPECT(0, T_CANCEL, map, 0);
+		EXPECT(0, T_SET, map, 0);
+		EXPECT(0, T_START, map, 0, .nsecs = FAR);
+		EXPECT(1, T_CANCEL_ASYNC, map, 0);
+		EXPECT(0, T_CANCEL_ASYNC, map, 0);
+		EXPECT(0, T_START, map, 0, .nsecs = 0);
+		CHECK(WAIT_UNTIL(element(sk, map, 0)->t_ended == 1, 10), "did not fire");
+
+		EXPECT(0, W_INIT, map, 1);
+		EXPECT(-EINVAL, W_START, map, 1);
+		EXPECT(0, W_SET, map, 1);
+		EXPECT(0, W_START, map, 1);
+		CHECK(WAIT_UNTIL(element(sk, map, 1)->w_ended == 1, 10), "work did not run");
+	}
+out:
+	return err;
+}
+
+/* A with IRQs off does op and waits; B meanwhile does the steps; then A goes on. */
+static const char *meanwhile(struct script_bpf *sk, struct step op, const struct step *b, int n)
+{
+	struct step a[] = { op, STEP(OP_OPEN, 0, 0), STEP(OP_WAIT, 0, 1) };
+	struct runner ra = { .sk = sk, .nr = 1, .context = IRQS_OFF, .cpu = 0 };
+	struct script *sb;
+	const char *err = NULL;
+	int i;
+
+	gate_close(sk, 0);
+	gate_close(sk, 1);
+	script_put(sk, 1, a, 3);
+	pin_cpu(1);
+	runner_start(&ra);
+	RUN(sk, PROG_A, IRQS_ON, STEP(OP_WAIT, 0, 0));
+	sb = script_run(sk, PROG_A, IRQS_ON, b, n);
+	for (i = 0; i < n && !err; i++)
+		if (sb->s[i].ret < 0)
+			err = fail("step %d on the other CPU answered %lld", i,
+				   (long long)sb->s[i].ret);
+	gate_open(sk, 1);
+	if (runner_join(&ra))
+		err = fail("the script with IRQs off did not run");
+	return err;
+}
+
+/* After the deferred op has been performed: is the timer armed? */
+static const char *newest_wins_across(struct script_bpf *sk)
+{
+	struct step cancel_set[] = { STEP(T_CANCEL, HASH, 0), STEP(T_SET, HASH, 0) };
+	struct step start[] = { STEP(T_START, HASH, 1, .nsecs = FAR) };
+	const char *err = NULL;
+	int key;
+
+	for (key = 0; key < 2; key++) {
+		EXPECT(0, T_INIT, HASH, key, .flags = 1);
+		EXPECT(0, T_SET, HASH, key);
+	}
+	err = meanwhile(sk, STEP(T_START, HASH, 0, .nsecs = FAR), cancel_set, 2);
+	if (err)
+		goto out;
+	CHECK(one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 0)) == 0,
+	      "a start that returned before cancel() was called took effect after it");
+
+	err = meanwhile(sk, STEP(T_CANCEL_ASYNC, HASH, 1), start, 1);
+	if (err)
+		goto out;
+	CHECK(one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 1)) == 1,
+	      "a cancel_async() that returned before start() was called undid the start");
+out:
+	return err;
+}
+
+static const char *order_of_deferred(struct script_bpf *sk, int context)
+{
+	const char *err = NULL;
+	struct script *sc;
+
+	sc = RUN(sk, PROG_A, context, STEP(T_START, HASH, 0, .nsecs = 0),
+		 STEP(T_START, HASH, 0, .nsecs = FAR), STEP(T_CANCEL_ASYNC, HASH, 0));
+	CHECK(!sc->s[0].ret && !sc->s[1].ret, "deferred start answered %lld, %lld",
+	      (long long)sc->s[0].ret, (long long)sc->s[1].ret);
+	CHECK(sc->s[2].ret == -ECANCELED, "deferred cancel_async answered %lld",
+	      (long long)sc->s[2].ret);
+	EXPECT(0, T_CANCEL_ASYNC, HASH, 0);
+
+	RUN(sk, PROG_A, context, STEP(T_CANCEL_ASYNC, HASH, 0),
+	    STEP(T_START, HASH, 0, .nsecs = FAR));
+	EXPECT(1, T_CANCEL_ASYNC, HASH, 0);
+	CHECK(!element(sk, HASH, 0)->t_begun, "fired although the newest operation said not to");
+out:
+	return err;
+}
+
+/* How a start with this expiry ends: 'f'ired, 'a'rmed, or neither. */
+static char fate(struct script_bpf *sk, int context, u64 nsecs, u32 flags)
+{
+	struct element *e = element(sk, ARR, 0), *marker = element(sk, ARR, 1);
+	u64 fired = e->t_ended, marked = marker->t_ended;
+
+	/* A later timer on the same CPU: when it has fired, so has an earlier one. */
+	pin_cpu(0);
+	RUN(sk, PROG_A, context, STEP(T_START, ARR, 0, .nsecs = nsecs, .flags = flags | PIN));
+	RUN(sk, PROG_A, IRQS_ON, STEP(T_START, ARR, 1, .nsecs = MS, .flags = PIN));
+	if (!WAIT_UNTIL(marker->t_ended > marked, 10))
+		return 'm';
+	if (one(sk, PROG_A, STEP(T_CANCEL_ASYNC, ARR, 0)) == 1)
+		return 'a';
+	return e->t_ended > fired ? 'f' : '?';
+}
+
+static const char *extremes(struct script_bpf *sk)
+{
+	static const u64 values[] = { 0, 1, 7, 8, FAR, INT64_MAX - 7, INT64_MAX - 1, INT64_MAX,
+				      1ULL << 63, (1ULL << 63) + 1, ~0ULL - 7, ~0ULL };
+	const char *err = NULL;
+	char want, got;
+	size_t i;
+	u32 flags;
+	int key;
+
+	for (key = 0; key < 2; key++) {
+		EXPECT(0, T_INIT, ARR, key, .flags = 1);
+		EXPECT(0, T_SET, ARR, key);
+	}
+	for (flags = 0; flags <= ABS; flags++)
+		for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+			want = fate(sk, IRQS_ON, values[i], flags);
+			CHECK(want == 'a' || want == 'f', "expiry %llx inline: %c", values[i], want);
+			got = fate(sk, IRQS_OFF, values[i], flags);
+			CHECK(want == got, "expiry %llx flags %u: inline %c, deferred %c",
+			      (unsigned long long)values[i], flags, want, got);
+		}
+out:
+	return err;
+}
+
+/* Odd numbers of nanoseconds: rounding must not make them early. */
+static const char *never_early(struct script_bpf *sk)
+{
+	const char *err = NULL;
+	struct element *e;
+	struct script *sc;
+	size_t i;
+	int n;
+	u64 ns, due;
+
+	for (i = 0; i < 3; i++) {
+		EXPECT(0, T_INIT, LRU, i, .flags = clocks[i]);
+		EXPECT(0, T_SET, LRU, i);
+		e = element(sk, LRU, i);
+		for (n = 0; n < 32; n++) {
+			e->t_ended = 0;
+			ns = 100000 + n;
+			sc = RUN(sk, PROG_A, n & 1 ? IN_NMI : IRQS_OFF, STEP(OP_OPEN, 0, 3),
+				 STEP(T_START, LRU, i, .nsecs = ns));
+			due = sc->s[0].done_ns + ns;
+			CHECK(WAIT_UNTIL(e->t_ended, 10), "clock %d: did not fire", clocks[i]);
+			CHECK(e->fired_ns >= due, "clock %d: %llu ns early", clocks[i],
+			      (unsigned long long)(due - e->fired_ns));
+			/* All three count as CLOCK_MONOTONIC here: no suspend, and
+			 * REALTIME is set up as a relative timer. */
+			e->t_ended = 0;
+			due = now_ns() + ns;
+			RUN(sk, PROG_A, n & 1 ? IN_NMI : IRQS_OFF,
+			    STEP(T_START, LRU, i, .nsecs = due, .flags = ABS));
+			CHECK(WAIT_UNTIL(e->t_ended, 10), "clock %d: did not fire", clocks[i]);
+			CHECK(e->fired_ns >= due, "clock %d absolute: %llu ns early", clocks[i],
+			      (unsigned long long)(due - e->fired_ns));
+		}
+	}
+out:
+	return err;
+}
+
+static const char *deferred(struct script_bpf *sk)
+{
+	const char *err = NULL;
+
+	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
+	EXPECT(0, T_SET, HASH, 0);
+	TRY(order_of_deferred(sk, IRQS_OFF));
+	TRY(order_of_deferred(sk, IN_NMI));
+	TRY(extremes(sk));
+	TRY(never_early(sk));
+out:
+	return err;
+}
+
+static const char *pinned(struct script_bpf *sk)
+{
+	struct element *e = element(sk, HASH, 0);
+	const char *err = NULL;
+	int cpu, context;
+
+	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
+	EXPECT(0, T_SET, HASH, 0);
+	for (cpu = 0; cpu < cpu_count(); cpu++)
+		for (context = IRQS_ON; context <= IN_NMI; context++) {
+			e->t_ended = 0;
+			pin_cpu(cpu);
+			RUN(sk, PROG_A, context,
+			    STEP(T_START, HASH, 0, .nsecs = MS, .flags = PIN));
+			/* Away from it, so that it may go idle. */
+			pin_cpu((cpu + 1) % cpu_count());
+			CHECK(WAIT_UNTIL(e->t_ended, 10), "CPU %d: did not fire", cpu);
+			CHECK(e->cpu == cpu, "started on CPU %d, fired on %u", cpu, e->cpu);
+		}
+out:
+	return err;
+}
+
+static const char *bad_input(struct script_bpf *sk)
+{
+	const char *err = NULL;
+	struct script *sc;
+	int map;
+
+	for (map = ARR; map <= LRU; map++) {
+		EXPECT(-EINVAL, T_SET, map, 0);
+		EXPECT(-EINVAL, T_START, map, 0);
+		EXPECT(-EINVAL, T_CANCEL, map, 0);
+		EXPECT(-EINVAL, T_CANCEL_ASYNC, map, 0);
+		EXPECT(-EINVAL, W_SET, map, 0);
+		EXPECT(-EINVAL, W_START, map, 0);
+		EXPECT(-EINVAL, T_INIT, map, 0, .flags = 2);
+		EXPECT(-EINVAL, T_INIT, map, 0, .flags = 16);
+		EXPECT(-EINVAL, T_INIT, map, 0, .flags = 17);
+		EXPECT(-EINVAL, T_INIT, map, 0, .flags = 8);
+		EXPECT(-EINVAL, W_INIT, map, 0, .flags = 1);
+
+		EXPECT(0, T_INIT, map, 0, .flags = 1);
+		EXPECT(-EBUSY, T_INIT, map, 0, .flags = 1);
+		EXPECT(0, T_SET, map, 0);
+		EXPECT(-EINVAL, T_START, map, 0, .nsecs = FAR, .flags = 4);
+		EXPECT(0, T_CANCEL_ASYNC, map, 0);
+		EXPECT(0, T_START, map, 0, .nsecs = FAR, .flags = ABS | PIN);
+		sc = RUN(sk, PROG_A, IRQS_OFF, STEP(T_CANCEL, map, 0));
+		CHECK(sc->s[0].ret == -EOPNOTSUPP, "cancel with IRQs off: %lld",
+		      (long long)sc->s[0].ret);
+		sc = RUN(sk, PROG_A, IN_NMI, STEP(T_CANCEL, map, 0));
+		CHECK(sc->s[0].ret == -EOPNOTSUPP, "cancel in NMI: %lld",
+		      (long long)sc->s[0].ret);
+		EXPECT(1, T_CANCEL_ASYNC, map, 0);
+
+		EXPECT(0, W_INIT, map, 1);
+		EXPECT(-EBUSY, W_INIT, map, 1);
+		EXPECT(-EINVAL, W_SET, map, 1, .flags = 1);
+		EXPECT(-EINVAL, W_START, map, 1);
+		EXPECT(0, W_SET, map, 1);
+		EXPECT(-EINVAL, W_START, map, 1, .flags = 1);
+	}
+	CHECK(drop_map(sk, HASH), "closing the map");
+	EXPECT(-EPERM, T_INIT, HASH, 2, .flags = 1);
+	EXPECT(-EPERM, W_INIT, HASH, 2);
+	EXPECT(-EINVAL, T_SET, HASH, 0);
+out:
+	return err;
+}
+
+static const char *h23(int s) { return with_script(start_needs_callback); }
+static const char *h24(int s) { return with_script(newest_wins_across); }
+static const char *h26(int s) { return with_script(deferred); }
+static const char *h27(int s) { return with_script(pinned); }
+static const char *h28(int s) { return with_script(bad_input); }
+
+const struct test semantics_tests[] = {
+	{ "H23", h23, "start before set_callback and after cancel is refused" },
+	{ "H24", h24, "the newest operation wins across CPUs" },
+	{ "H26", h26, "the newest deferred operation wins, no expiry is early" },
+	{ "H27", h27, "a pinned timer fires on the CPU that asked" },
+	{ "H28", h28, "bad input: the documented error, nothing changed" },
+	{}
+};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the BPF programs and the loader both know: scripts of steps. */
+#ifndef SHARED_H
+#define SHARED_H
+
+#define KEYS		4	/* elements the scripts use in each map */
+#define SLOTS		(3 * KEYS)	/* of three maps */
+#define STEPS		12
+#define SCRIPTS		8
+#define WAIT_LIMIT_NS	(15ULL * 1000000000)	/* no wait in a program is longer */
+
+/* One step of a script. A case in the loader is a list of these. */
+enum op {
+	OP_NOP,
+	T_INIT,		/* flags: clock id */
+	T_SET,
+	T_START,	/* nsecs, flags */
+	T_CANCEL,
+	T_CANCEL_ASYNC,
+	W_INIT,
+	W_SET,
+	W_START,
+	OP_DELETE,
+	OP_UPDATE,
+	OP_NMI,		/* nsecs: number of the script that runs in the NMI */
+	OP_WAIT,		/* until gate[key] is set */
+	OP_OPEN,		/* set gate[key] */
+	T_FAR,		/* T_START in an hour, so that a callback can name it */
+};
+
+enum map_id { ARR, HASH, LRU };
+
+struct step {
+	__u32 op, map, key, flags;
+	__u64 nsecs;
+	__s64 ret;
+	__u64 done_ns;	/* CLOCK_MONOTONIC after the step */
+};
+
+struct script {
+	__u32 n;
+	__u32 irqs_off;
+	__u32 context;	/* seen: bits of bpf_async_test_context() */
+	__u32 runs;
+	struct step s[STEPS];
+};
+
+/* What a callback of one element does and what is seen of it. */
+struct element {
+	__u32 hold;	/* wait for gate[hold - 1] when not 0 */
+	__u32 act_op, act_map, act_key;	/* then do this */
+	__s64 act_ret;
+	__u64 t_begun, t_ended, w_begun, w_ended;
+	__u64 fired_ns;
+	__u32 cpu;
+	__u32 prog;	/* 'a' or 'b': whose callback ran last */
+};
+
+#endif

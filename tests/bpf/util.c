@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Waiting for events, counting what is loaded, the test module's files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "regress.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+#define MODULE_DIR	DEBUGFS "/bpf_async_test/"
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() where there are two CPUs. */
+void rcu_wait(void)
+{
+	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+void poll_pause(void)
+{
+	struct timespec t = { .tv_nsec = 200000 };
+
+	nanosleep(&t, NULL);
+}
+
+bool pin_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+int cpu_count(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static ssize_t read_text(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	return n;
+}
+
+bool cmdline_has(const char *word)
+{
+	char text[4096];
+
+	return read_text("/proc/cmdline", text, sizeof(text)) > 0 && strstr(text, word);
+}
+
+/* "BYTES CALLS FILE:LINE func:NAME": CALLS is the number of live objects. */
+static long live_objects(void)
+{
+	FILE *f = fopen("/proc/allocinfo", "r");
+	char line[512];
+	long bytes, calls, sum = -1;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "func:bpf_map_kmalloc_nolock"))
+			continue;
+		if (sscanf(line, "%ld %ld", &bytes, &calls) == 2)
+			sum = (sum < 0 ? 0 : sum) + calls;
+	}
+	fclose(f);
+	return sum;
+}
+
+struct counts count_all(void)
+{
+	struct counts c = { .objects = live_objects() };
+	__u32 id = 0;
+
+	while (!bpf_prog_get_next_id(id, &id))
+		c.progs++;
+	id = 0;
+	while (!bpf_map_get_next_id(id, &id))
+		c.maps++;
+	return c;
+}
+
+/* Without taking a reference, which would keep it alive. */
+bool prog_exists(__u32 id)
+{
+	__u32 next;
+
+	return !bpf_prog_get_next_id(id - 1, &next) && next == id;
+}
+
+bool map_exists(__u32 id)
+{
+	__u32 next;
+
+	return !bpf_map_get_next_id(id - 1, &next) && next == id;
+}
+
+__u32 prog_id(int fd)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_prog_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+__u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_map_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+int run_prog(int fd, __u32 mark)
+{
+	static const char packet[64];
+	struct __sk_buff ctx = { .mark = mark };
+	LIBBPF_OPTS(bpf_test_run_opts, opts,
+		.data_in = packet, .data_size_in = sizeof(packet),
+		.ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
+	int err = bpf_prog_test_run_opts(fd, &opts);
+
+	return err ? err : (int)opts.retval;
+}
+
+int load_module(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	char *slash;
+	int fd, err = 0;
+
+	if (n < 0)
+		return -errno;
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	strcpy(slash + 1, "bpf_async_test.ko");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (syscall(__NR_finit_module, fd, "", 0) && errno != EEXIST)
+		err = -errno;
+	close(fd);
+	if (!err && access(MODULE_DIR, F_OK) &&
+	    mount("debugfs", DEBUGFS, "debugfs", 0, NULL) && errno != EBUSY)
+		err = -errno;
+	return err;
+}
+
+int module_write(const char *file, const char *text)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), MODULE_DIR "%s", file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+int module_read(const char *file, char *buf, size_t size)
+{
+	char path[128], *end;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), MODULE_DIR "%s", file);
+	n = read_text(path, buf, size);
+	if (n < 0)
+		return n;
+	end = strchr(buf, '\n');
+	if (end)
+		*end = 0;
+	return 0;
+}

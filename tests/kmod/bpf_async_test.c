@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Test module: what the regression tests of bpf_timer and bpf_wq cannot
+ * provoke from BPF or user space. Never part of the product, x86-64 only.
+ *
+ *  - A true NMI at a chosen point. The kfunc bpf_async_test_nmi(arg) raises
+ *    one on this CPU; fentry programs on bpf_async_test_nmi_hook(arg) run
+ *    inside it. One CPU is enough and no PMU is needed.
+ *  - Allocation failure. Writing N to fail_alloc makes the next N calls of
+ *    bpf_map_kmalloc_nolock() return NULL, in any context. fail_nolock does
+ *    the same one level lower (kmalloc_nolock()), and only for calls made
+ *    while the task that wrote N is current.
+ *  - A delay at a chosen point. "SYMBOL[+OFFSET] [CPU]" written to stall makes
+ *    the next call that gets there spin until "release" is written, or for
+ *    STALL_LIMIT_NS. Reading says idle, armed, stalled or released.
+ *
+ * The files are in /sys/kernel/debug/bpf_async_test/.
+ */
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
+#include <linux/debugfs.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/objtool.h>
+#include <linux/seq_file.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#include <asm/nmi.h>
+
+#define STALL_LIMIT_NS (10ULL * NSEC_PER_SEC)
+
+static struct dentry *dir;
+
+/* NMI */
+
+static DEFINE_PER_CPU(bool, nmi_wanted);
+static DEFINE_PER_CPU(u64, nmi_arg);
+
+__bpf_hook_start();
+
+/* fentry programs attach here. The barrier keeps the call from being dropped. */
+noinline void bpf_async_test_nmi_hook(u64 arg)
+{
+	barrier_data(&arg);
+}
+
+__bpf_hook_end();
+
+static int nmi_handler(unsigned int type, struct pt_regs *regs)
+{
+	if (!this_cpu_read(nmi_wanted))
+		return NMI_DONE;
+	this_cpu_write(nmi_wanted, false);
+	bpf_async_test_nmi_hook(this_cpu_read(nmi_arg));
+	return NMI_HANDLED;
+}
+
+__bpf_kfunc_start_defs();
+
+/* Run the programs attached to the hook in an NMI on this CPU, now. */
+__bpf_kfunc void bpf_async_test_nmi(u64 arg)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	this_cpu_write(nmi_arg, arg);
+	this_cpu_write(nmi_wanted, true);
+	asm volatile("int $2" ::: "memory");
+	local_irq_restore(flags);
+}
+
+/* 1: NMI, 2: hard IRQ (NMI counts), 4: IRQs off. A test proves its context. */
+__bpf_kfunc u32 bpf_async_test_context(void)
+{
+	return (in_nmi() ? 1 : 0) | (in_hardirq() ? 2 : 0) | (irqs_disabled() ? 4 : 0);
+}
+
+__bpf_kfunc_end_defs();
+
+BTF_KFUNCS_START(kfunc_ids)
+BTF_ID_FLAGS(func, bpf_async_test_nmi)
+BTF_ID_FLAGS(func, bpf_async_test_context)
+BTF_KFUNCS_END(kfunc_ids)
+
+static const struct btf_kfunc_id_set kfunc_set = {
+	.owner = THIS_MODULE,
+	.set = &kfunc_ids,
+};
+
+/* Allocation failure */
+
+void bpf_async_test_ret(void);
+asm(".pushsection .text\n"
+    ".type bpf_async_test_ret, @function\n"
+    "bpf_async_test_ret:\n"
+    ANNOTATE_NOENDBR "\n"
+    ASM_RET
+    ".size bpf_async_test_ret, .-bpf_async_test_ret\n"
+    ".popsection\n");
+
+struct fail_point {
+	const char *file;
+	const char *symbols[3];	/* the first that the kernel has */
+	bool only_writer;
+	struct kprobe probe;
+	struct task_struct *task;	/* compared, never followed */
+	atomic_t left;
+	atomic_t hits;
+};
+
+static int fail_pre(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct fail_point *f = container_of(kp, struct fail_point, probe);
+
+	if (f->only_writer && READ_ONCE(f->task) != current)
+		return 0;
+	if (atomic_dec_if_positive(&f->left) < 0)
+		return 0;
+	atomic_inc(&f->hits);
+	/* At the entry the return address is on top of the stack: return NULL. */
+	regs->ax = 0;
+	regs->ip = (unsigned long)bpf_async_test_ret;
+	return 1;
+}
+NOKPROBE_SYMBOL(fail_pre);
+
+/* A post_handler keeps the probe from being optimised into a jump. */
+static void fail_post(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+static struct fail_point fail_points[] = {
+	{
+		.file = "fail_alloc",
+		.symbols = { "bpf_map_kmalloc_nolock" },
+	},
+	{
+		.file = "fail_nolock",
+		.symbols = { "_kmalloc_nolock_noprof", "kmalloc_nolock_noprof" },
+		.only_writer = true,
+	},
+};
+
+static int fail_get(void *data, u64 *val)
+{
+	struct fail_point *f = data;
+
+	*val = atomic_read(&f->hits);
+	return 0;
+}
+
+static int fail_set(void *data, u64 val)
+{
+	struct fail_point *f = data;
+
+	WRITE_ONCE(f->task, current);
+	atomic_set(&f->hits, 0);
+	atomic_set(&f->left, (int)val);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(fail_fops, fail_get, fail_set, "%llu\n");
+
+static int fail_init(struct fail_point *f)
+{
+	int i, err = -ENOENT;
+
+	f->probe.pre_handler = fail_pre;
+	f->probe.post_handler = fail_post;
+	for (i = 0; err == -ENOENT && f->symbols[i]; i++) {
+		f->probe.symbol_name = f->symbols[i];
+		err = register_kprobe(&f->probe);
+	}
+	if (err) {
+		pr_err("no kprobe on %s: %d\n", f->symbols[0], err);
+		f->probe.symbol_name = NULL;
+		return err;
+	}
+	debugfs_create_file(f->file, 0600, dir, f, &fail_fops);
+	return 0;
+}
+
+/* Delay */
+
+enum { STALL_IDLE, STALL_ARMED, STALL_STALLED, STALL_RELEASED };
+static const char * const stall_names[] = { "idle", "armed", "stalled", "released" };
+
+static DEFINE_MUTEX(stall_lock);	/* writers of the file */
+static struct kprobe stall_probe;
+static char stall_symbol[KSYM_NAME_LEN];
+static int stall_cpu;
+static int stall_state;
+static bool stall_registered;
+
+static int stall_pre(struct kprobe *kp, struct pt_regs *regs)
+{
+	u64 end = ktime_get_mono_fast_ns() + STALL_LIMIT_NS;
+
+	if (stall_cpu >= 0 && smp_processor_id() != stall_cpu)
+		return 0;
+	if (cmpxchg(&stall_state, STALL_ARMED, STALL_STALLED) != STALL_ARMED)
+		return 0;
+	while (READ_ONCE(stall_state) == STALL_STALLED && ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+	cmpxchg(&stall_state, STALL_STALLED, STALL_RELEASED);
+	return 0;
+}
+NOKPROBE_SYMBOL(stall_pre);
+
+static void stall_off(void)
+{
+	WRITE_ONCE(stall_state, STALL_RELEASED);
+	if (stall_registered)
+		unregister_kprobe(&stall_probe);	/* waits for a spinner */
+	stall_registered = false;
+}
+
+static int stall_on(const char *text)
+{
+	char *plus;
+	int err;
+
+	stall_off();
+	stall_cpu = -1;
+	memset(&stall_probe, 0, sizeof(stall_probe));
+	if (sscanf(text, "%127s %d", stall_symbol, &stall_cpu) < 1)
+		return -EINVAL;
+	plus = strchr(stall_symbol, '+');
+	if (plus) {
+		*plus = 0;
+		err = kstrtouint(plus + 1, 0, &stall_probe.offset);
+		if (err)
+			return err;
+	}
+	stall_probe.symbol_name = stall_symbol;
+	stall_probe.pre_handler = stall_pre;
+	WRITE_ONCE(stall_state, STALL_ARMED);
+	err = register_kprobe(&stall_probe);
+	if (err)
+		WRITE_ONCE(stall_state, STALL_IDLE);
+	stall_registered = !err;
+	return err;
+}
+
+static ssize_t stall_write(struct file *file, const char __user *buf, size_t len, loff_t *pos)
+{
+	char text[160];
+	int err = 0;
+
+	if (len >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, buf, len))
+		return -EFAULT;
+	text[len] = 0;
+	mutex_lock(&stall_lock);
+	if (!strncmp(text, "release", 7))
+		stall_off();
+	else
+		err = stall_on(text);
+	mutex_unlock(&stall_lock);
+	return err ?: len;
+}
+
+static int stall_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "%s\n", stall_names[READ_ONCE(stall_state)]);
+	return 0;
+}
+
+static int stall_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, stall_show, NULL);
+}
+
+static const struct file_operations stall_fops = {
+	.owner = THIS_MODULE,
+	.open = stall_open,
+	.read = seq_read,
+	.write = stall_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static void stop_all(void)
+{
+	int i;
+
+	debugfs_remove(dir);
+	mutex_lock(&stall_lock);
+	stall_off();
+	mutex_unlock(&stall_lock);
+	for (i = 0; i < ARRAY_SIZE(fail_points); i++)
+		if (fail_points[i].probe.symbol_name)
+			unregister_kprobe(&fail_points[i].probe);
+	unregister_nmi_handler(NMI_LOCAL, "bpf_async_test");
+}
+
+static int __init bpf_async_test_init(void)
+{
+	static const enum bpf_prog_type types[] = {
+		BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_SYSCALL,
+	};
+	int err, i;
+
+	err = register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bpf_async_test");
+	if (err)
+		return err;
+	dir = debugfs_create_dir("bpf_async_test", NULL);
+	for (i = 0; !err && i < ARRAY_SIZE(fail_points); i++)
+		err = fail_init(&fail_points[i]);
+	for (i = 0; !err && i < ARRAY_SIZE(types); i++)
+		err = register_btf_kfunc_id_set(types[i], &kfunc_set);
+	if (err) {
+		stop_all();
+		return err;
+	}
+	debugfs_create_file("stall", 0600, dir, NULL, &stall_fops);
+	return 0;
+}
+module_init(bpf_async_test_init);
+
+static void __exit bpf_async_test_exit(void)
+{
+	stop_all();
+}
+module_exit(bpf_async_test_exit);
+
+MODULE_DESCRIPTION("Test module for bpf_timer and bpf_wq");
+MODULE_LICENSE("GPL");
