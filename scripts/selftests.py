@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Build the kernel's own selftests of timers and work queues, run them on the
+C kernel, the Rust kernel or both, and print one table.
+
+The kernels must have been built (make kernel IMPL=c, IMPL=rust). The exit
+status is 0 when everything that C passes passes on Rust (with one kernel
+alone: when everything passes), 1 when not, 2 when nothing could be run.
+The table is also in out/selftests.json; with one kernel alone, a debug
+kernel or --only, the name says so (out/selftests-rust-debug.json).
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from selftests import build, catalog, run, table
+from selftests.parse import Result
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def say(text):
+    print(f"selftests: {text}", file=sys.stderr, flush=True)
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
+    parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
+    parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
+    parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
+    parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
+    parser.add_argument("--tree", metavar="DIR", help="kernel source (default: what the kernel was built from)")
+    parser.add_argument("--only", metavar="NAME", help="run this test alone")
+    parser.add_argument("--cpus", type=int, default=2, help="of the virtual machine, 2 or more")
+    parser.add_argument("--json", metavar="FILE", help="where the results go")
+    args = parser.parse_args(argv)
+    if args.cpus < 2:
+        parser.error("--cpus must be 2 or more: half of the tests are races between two CPUs")
+    return args
+
+
+def cache():
+    return Path(os.environ.get("BPF_ASYNC_CACHE") or Path.home() / ".cache/bpf-async").absolute()
+
+
+def newest(impl, suffix):
+    """The version of the newest 7.3 kernel in the cache, or None."""
+    found = [match.group(1) for path in (cache() / "build").glob(f"7.3.*-{impl}{suffix}")
+             if (match := re.fullmatch(rf"(7\.3\.\d+)-{impl}{suffix}", path.name))]
+    return max(found, key=lambda text: int(text.split(".")[2]), default=None)
+
+
+def kernel_for(impl, args):
+    suffix = "-debug" if args.debug else ""
+    given = args.kernel_c if impl == "c" else args.kernel_rust
+    hint = f"run 'make kernel IMPL={impl}{' DEBUG=1' if args.debug else ''}' first"
+    if given:
+        return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}")
+    version = args.kver or newest(impl, suffix)
+    if not version:
+        raise build.BuildError(f"no {impl} kernel in {cache() / 'build'}; {hint}")
+    return build.Kernel(cache() / "build" / f"{version}-{impl}{suffix}", impl, hint)
+
+
+def run_one(impl, args):
+    """(results, provenance) of one kernel."""
+    kernel = kernel_for(impl, args)
+    tree = Path(args.tree).resolve() if args.tree else kernel.tree
+    if not (tree / "Makefile").is_file():
+        raise build.BuildError(f"{tree} is no kernel source; give it with --tree")
+    version = args.kver or re.search(r"Linux (\S+),", build.source_of(tree)).group(1)
+    label = f"{version}-{impl}{'-debug' if args.debug else ''}"
+    folder = cache() / "selftests" / label
+    started = time.monotonic()
+    absent, header = build.build(kernel, tree, folder, cache() / "selftests" / f"{version}-tools",
+                                 cache() / "logs" / f"selftests-{label}.build.log",
+                                 lambda text: say(f"{label}: {text}"))
+    built = time.monotonic()
+    tests = catalog.tests(header, args.debug)
+    sample = kernel.sample if impl == "rust" else None
+    results = {name: Result("left out", why) for name, why in absent.items()}
+    if args.only:
+        known = [test.name for test in tests] + list(absent) + [catalog.SAMPLE]
+        if args.only not in known:
+            raise build.BuildError(f"no test is called {args.only}; there are: {' '.join(sorted(known))}")
+        tests = [test for test in tests if test.name == args.only]
+        sample = sample if args.only == catalog.SAMPLE else None
+        results = {name: res for name, res in results.items() if name == args.only}
+    results.update(run.Runner(kernel.image, folder, tests, cache() / "logs", label, sample,
+                              args.cpus, args.debug, say).run())
+    say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
+        f"run {time.monotonic() - built:.0f} s")
+    return results, kernel.provenance(tree)
+
+
+def main(argv):
+    args = arguments(argv)
+    impls = ("c", "rust") if args.impl == "both" else (args.impl,)
+    columns, built = {}, {}
+    try:
+        for impl in impls:          # a missing kernel is said before the first boot
+            kernel_for(impl, args)
+        for impl in impls:
+            columns[impl], built[impl] = run_one(impl, args)
+    except (build.BuildError, run.RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
+              "same command again", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
+        return 130
+    failures = table.problems(columns)
+    parts = ["selftests", *([] if args.impl == "both" else [args.impl]),
+             *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
+    path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
+    table.write_json(path, columns, built, failures)
+    print(table.render(columns, built))
+    print()
+    for line in table.remarks(columns):
+        print(f"note: {line}")
+    for line in failures:
+        print(f"FAIL: {line}")
+    summary = "; ".join(f"{table.TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
+    print(f"{'FAIL' if failures else 'OK'}: {summary} (also in {os.path.relpath(path)})")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What guest.sh and test_progs print, turned into results.
+
+A Result's status is one of
+    pass      everything in it passed
+    fail      it said so, or its time was up, or the kernel reported a fault
+    skip      the test itself gave up; never counted as a pass
+    crash     the kernel went away while it ran
+    left out  not begun, for a reason known up front
+"""
+
+import re
+from dataclasses import dataclass, field
+
+STATUS = {"OK": "pass", "FAIL": "fail", "SKIP": "skip"}
+SUBTEST = re.compile(r"^#\d+/(\d+)\s+\w+/(.*):(OK|FAIL|SKIP)$")
+TEST = re.compile(r"^#\d+\s+(\w+):(OK|FAIL|SKIP)\b(?: \(SKIP: (\d+)/\d+\))?")
+FAILED = re.compile(r"^(?:\w+:FAIL:|.*\bFAIL:|libbpf: .*(?:fail|err))")
+TIMED_OUT = (124, 137)
+
+
+@dataclass
+class Result:
+    status: str
+    reason: str = ""
+    attempts: int = 1
+    subtests: dict = field(default_factory=dict)   # name -> Result
+
+    def as_dict(self):
+        out = {"status": self.status}
+        if self.reason:
+            out["reason"] = self.reason
+        if self.attempts > 1:
+            out["attempts"] = self.attempts
+        if self.subtests:
+            out["subtests"] = {name: sub.as_dict() for name, sub in self.subtests.items()}
+        return out
+
+    def parts(self, name):
+        """(name, Result) of the test itself and of its subtests."""
+        return [(name, self)] + [(f"{name}/{sub}", res) for sub, res in self.subtests.items()]
+
+
+def judge(name, lines, code, limit, max_attempts=1, attempt=1):
+    """The result of one test that ended with exit status `code`."""
+    result = Result("fail", attempts=attempt)
+    # A test's own complaints come first, then each subtest's before its line.
+    status, reason, first = None, "", ""
+    for line in lines:
+        if line.startswith("All error logs:"):     # repeats what was printed
+            break
+        if match := SUBTEST.match(line):
+            _, sub, word = match.groups()
+            why, reason = (reason if word == "FAIL" else ""), ""
+            if sub in result.subtests:             # two of one name: the worse counts
+                word = max(word, {v: k for k, v in STATUS.items()}[result.subtests[sub].status],
+                           key=("OK", "SKIP", "FAIL").index)
+            result.subtests[sub] = Result(STATUS[word], why)
+        elif (match := TEST.match(line)) and match.group(1) == name:
+            status = STATUS[match.group(2)]
+            # More skips than skipped subtests: the test itself gave up, too.
+            skipped = sum(sub.status == "skip" for sub in result.subtests.values())
+            if status == "pass" and int(match.group(3) or 0) > skipped:
+                status = "skip"
+        elif not reason and FAILED.match(line):
+            reason = line.strip()
+            first = first or reason
+    if any("relying on bpf_testmod.ko will be skipped" in line for line in lines):
+        result.reason = "test_progs could not load bpf_testmod.ko"
+    elif code in TIMED_OUT:
+        result.reason = f"not done after {limit} s"
+    elif status is None:
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+        result.reason = f"test_progs ended with status {code} and no result: {last}"
+    elif code and status != "fail":
+        result.reason = f"test_progs ended with status {code} after saying {status}"
+    else:
+        result.status = status
+        if status == "fail":
+            result.reason = first or next(
+                (sub for sub, res in result.subtests.items() if res.status == "fail"),
+                "test_progs gives no reason")
+        if status == "skip" and max_attempts > 1:
+            result.reason = f"undecided after {attempt} of at most {max_attempts} runs"
+    return result
+
+
+def skip_reasons(lines):
+    """{subtest, or "" for the test: reason} from a verbose run."""
+    reasons, said = {}, ""
+    for line in lines:
+        sub, test = SUBTEST.match(line), TEST.match(line)
+        if sub or test:
+            if line.endswith(":SKIP"):
+                reasons[sub.group(2) if sub else ""] = said
+            said = ""
+        elif re.search("skip", line, re.I) and not line.startswith("#"):
+            said = line.strip()
+    return reasons
+
+
+class Stream:
+    """Takes the guest's output line by line; `results` grows as tests end."""
+
+    def __init__(self, tests):
+        self.tests = {test.name: test for test in tests}
+        self.results = {}
+        self.running = None          # name of the test that has begun and not ended
+        self.attempt = 0
+        self.ready = self.done = False
+        self.broken = ""             # why nothing could be run
+        self.lines = []              # output of the test that runs, or of the boot
+        self._why = None
+
+    def feed(self, line):
+        """Returns the words of a mark, so that the caller can show progress."""
+        line = line.rstrip("\r\n")
+        at = line.find("@@")
+        if line[:at].endswith("selftests: "):      # the copy in the kernel's log
+            at = -1
+        words = line[at + 2:].split() if at >= 0 else []
+        handler = getattr(self, f"_on_{words[0]}", None) if words else None
+        if handler is None:
+            self.lines.append(line)
+            return None
+        if at > 0:                   # a test's last line had no newline
+            self.lines.append(line[:at])
+        handler(*words[1:])
+        return words
+
+    def _on_ready(self):
+        self.ready = True
+
+    def _on_done(self):
+        self.done = True
+
+    def _on_broken(self, *words):
+        self.broken = " ".join(words)
+
+    def _on_leftout(self, name, *words):
+        self.results[name] = Result("left out", " ".join(words))
+
+    def _on_begin(self, name, attempt):
+        self.running, self.attempt, self.lines = name, int(attempt), []
+
+    def _on_end(self, name, attempt, code):
+        test = self.tests.get(name)
+        if test is None:             # the sample module: not a test of test_progs
+            last = next((line.strip() for line in reversed(self.lines) if line.strip()), "")
+            self.results[name] = Result("pass" if code == "0" else "fail", last)
+        else:
+            self.results[name] = judge(name, self.lines, int(code), test.limit,
+                                       test.attempts, int(attempt))
+        self.running, self.lines = None, []
+
+    def _on_why(self, name):
+        self._why, self.lines = name, []
+
+    def _on_whyend(self, name):
+        result = self.results.get(name)
+        reasons = skip_reasons(self.lines)
+        if result is not None:
+            silent = "test_progs gives no reason"
+            if result.status == "skip" and not result.reason and not result.subtests:
+                result.reason = reasons.get("") or silent
+            for sub, res in result.subtests.items():
+                if res.status == "skip":
+                    res.reason = reasons.get(sub) or silent
+        self._why, self.lines = None, []
+
+
+def blame(console, reports):
+    """[(name of the test or None, report)]: whose mark in the kernel's log is
+    the last one before each report. Reports are in the console's order."""
+    console = console.replace("\r", "")
+    found, at = [], 0
+    for report in reports:
+        text = report.text.replace("\r", "")
+        place = console.find(text, at)
+        place = max(place, at)
+        marks = re.findall(r"selftests: @@(?:begin|why) (\S+)", console[:place])
+        found.append((marks[-1] if marks else None, report))
+        at = place + len(text)
+    return found

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a kernel and run the tests in it; boot again after a crash."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import parse
+from .catalog import SAMPLE
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(SCRIPTS))
+import console as scanner  # noqa: E402
+
+GUEST = SCRIPTS / "selftests/guest.sh"
+BOOT_LIMIT = 120          # seconds from the start of the machine to "ready"
+GRACE = 30                # seconds over a test's own limit before the machine is stopped
+
+
+class RunError(Exception):
+    """Nothing could be run; the text is for the user."""
+
+
+def vm_command(kernel, console, limit, cpus, debug):
+    vm = os.environ.get("BPF_ASYNC_VM", str(SCRIPTS / "vm.py"))
+    return [vm, "--kernel", str(kernel), "--cpus", str(cpus),
+            "--mem", "4G" if debug else "2G", "--timeout", str(limit),
+            "--console", str(console), "--"]
+
+
+class Machine:
+    """One boot: gives the lines of the guest, and ends with its console."""
+
+    def __init__(self, command, log):
+        self.log = open(log, "a", encoding="utf-8")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=self.log, text=True, errors="replace", start_new_session=True)
+        self.lines = queue.Queue()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.log.write(line)
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def line(self, deadline):
+        """The next line, None at the end; TimeoutError when the deadline is over."""
+        try:
+            return self.lines.get(timeout=max(0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def stop(self):
+        """End it, first asking; vm.py takes its virtual machine along."""
+        for sig, wait in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+            if self.process.poll() is not None:
+                break
+            os.killpg(self.process.pid, sig)
+            try:
+                self.process.wait(wait)
+            except subprocess.TimeoutExpired:
+                pass
+        status = self.process.wait()
+        self.reader.join(10)
+        self.process.stdout.close()
+        self.log.close()
+        return status
+
+
+class Runner:
+    def __init__(self, kernel, folder, tests, logs, label, sample=None, cpus=2,
+                 debug=False, say=None):
+        self.kernel, self.folder, self.tests = kernel, Path(folder), tests
+        self.sample, self.cpus, self.debug = sample, cpus, debug
+        self.log = Path(logs) / f"selftests-{label}.log"
+        self.console = Path(logs) / f"selftests-{label}.console"
+        self.label, self.say = label, say or (lambda text: None)
+        self.results, self.boots = {}, 0
+
+    def run(self):
+        """{name: Result} for every test, and for the sample module."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_text("")
+        self.console.write_text("")
+        while self._left():
+            before = len(self.results)
+            self._boot()
+            if len(self.results) == before:
+                raise RunError(f"the {self.label} kernel did not get as far as its first test "
+                               f"({self._last_words()}); see {self.log} and {self.console}")
+        return self.results
+
+    def _left(self):
+        names = [test.name for test in self.tests]
+        if self.sample:
+            names.append(SAMPLE)
+        return [name for name in names if name not in self.results]
+
+    def _last_words(self):
+        words = self.log.read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(words) if line.strip()), "no output")
+
+    def _boot(self):
+        left = self._left()
+        tests = [test for test in self.tests if test.name in left]
+        plan = self.folder / "plan"
+        plan.write_text("".join(test.line() + "\n" for test in tests))
+        command = ["bash", str(GUEST), str(self.folder), str(plan)]
+        if self.sample:
+            command.append(str(self.sample))
+        # The machine's own limit is the last resort; _follow() stops it earlier.
+        limit = BOOT_LIMIT + sum((test.limit + GRACE) * (test.attempts + 1) for test in tests) + 60
+        once = self.console.with_suffix(f".boot{self.boots}")
+        self.boots += 1
+        self.say(f"{self.label}: booting, {len(left)} to run")
+        stream = parse.Stream(tests)
+        machine = Machine(vm_command(self.kernel, once, limit, self.cpus, self.debug)
+                          + command, self.log)
+        try:
+            hung = self._follow(machine, stream)
+        finally:
+            status = machine.stop()
+        text = once.read_text(errors="replace") if once.exists() else ""
+        with self.console.open("a", errors="replace") as out:
+            out.write(text)
+        once.unlink(missing_ok=True)
+        if stream.broken:
+            raise RunError(f"the {self.label} kernel cannot run the tests: {stream.broken}; "
+                           f"see {self.log}")
+        self._settle(stream, text, status, hung)
+
+    def _follow(self, machine, stream):
+        """Read to the end; what hung, or an empty string."""
+        limits = {test.name: test.limit for test in stream.tests.values()}
+        deadline = time.monotonic() + BOOT_LIMIT * (4 if self.debug else 1)
+        while True:
+            try:
+                line = machine.line(deadline)
+            except TimeoutError:
+                return stream.running or "boot"
+            if line is None:
+                return ""
+            words = stream.feed(line)
+            if words:
+                limit = limits.get(words[1], 60) if len(words) > 1 else 60
+                deadline = time.monotonic() + limit + GRACE
+                self._progress(words, stream)
+
+    def _progress(self, words, stream):
+        if words[0] not in ("end", "leftout"):
+            return
+        result = stream.results[words[1]]
+        total = len(self.tests) + bool(self.sample)
+        count = len(self.results) + len(stream.results)
+        more = f" ({result.reason})" if result.reason and result.status != "pass" else ""
+        self.say(f"{self.label} {count}/{total}: {words[1]}: {result.status}{more}")
+
+    def _settle(self, stream, text, status, hung):
+        """Take over what one boot gave; a test that had not ended crashed."""
+        reports = scanner.find_reports(text.replace("\r", ""))
+        blamed = parse.blame(text, reports)
+        self.results.update(stream.results)
+        if stream.running:
+            own = [rep.first_line for name, rep in blamed if name == stream.running]
+            reason = own[0] if own else blamed[-1][1].first_line if blamed else (
+                "no answer any more, and no report" if hung
+                else f"the machine went away (status {status}), and no report")
+            self.results[stream.running] = parse.Result("crash", reason, stream.attempt)
+            self.say(f"{self.label}: {stream.running}: crash ({reason})")
+        for name, report in blamed:
+            name = name or "boot"
+            known = self.results.setdefault(name, parse.Result("fail"))
+            if known.status != "crash":
+                known.status, known.reason = "fail", f"kernel: {report.first_line}"
+                self.say(f"{self.label}: {name}: fail ({known.reason})")

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Results of one or two kernels: verdict, table, JSON."""
+
+import json
+import os
+from pathlib import Path
+
+from .parse import Result
+
+TITLES = {"c": "C", "rust": "Rust"}
+MISSING = Result("not run", "did not appear in the output")
+
+
+def parts(results):
+    """{name of test or test/subtest: Result} over everything that was run."""
+    return {name: res for test, result in results.items() for name, res in result.parts(test)}
+
+
+def problems(columns):
+    """What makes the run fail, one line each. columns: {"c"|"rust": results}."""
+    found = [f"nothing passed on {TITLES[impl]}: nothing was tested"
+             for impl, results in columns.items()
+             if not any(res.status == "pass" for res in results.values())]
+    if len(columns) == 1:
+        # Nothing to compare with, so everything must pass.
+        (impl, results), = columns.items()
+        return found + [_problem(name, res, TITLES[impl]) for name, res in parts(results).items()
+                        if res.status not in ("pass", "left out")]
+    ours, theirs = parts(columns["rust"]), parts(columns["c"])
+    for name in dict.fromkeys([*theirs, *ours]):
+        mine, other = ours.get(name, MISSING), theirs.get(name)
+        if other is not None and other.status == "pass" and mine.status != "pass":
+            found.append(_problem(name, mine) + "; C passes")
+        elif other is None and mine.status not in ("pass", "left out"):
+            found.append(_problem(name, mine))
+    return found
+
+
+def remarks(columns):
+    """What does not fail the run, and should still be seen."""
+    if len(columns) < 2:
+        return []
+    out = []
+    ours = parts(columns["rust"])
+    for name, res in parts(columns["c"]).items():
+        mine = ours.get(name, MISSING)
+        if res.status in ("fail", "crash", "skip"):
+            out.append(f"{name}: {res.status} on C ({res.reason}), {mine.status} on Rust")
+    return out
+
+
+def _problem(name, res, title="Rust"):
+    return f"{name}: {res.status} on {title}" + (f" ({res.reason})" if res.reason else "")
+
+
+def _cell(result):
+    if result is None:
+        return "-"
+    text = result.status
+    if result.subtests:
+        good = sum(sub.status == "pass" for sub in result.subtests.values())
+        text += f" ({good}/{len(result.subtests)})"
+    if result.attempts > 1:
+        text += f", run {result.attempts}"
+    return text
+
+
+def rows(columns):
+    """[(name, {impl: cell}, note)]; subtests only where one did not pass."""
+    names = list(dict.fromkeys(name for results in columns.values() for name in results))
+    out = []
+    for name in names:
+        found = {impl: results.get(name) for impl, results in columns.items()}
+        subs = list(dict.fromkeys(
+            sub for res in found.values() if res for sub, leaf in res.subtests.items()
+            if leaf.status != "pass"))
+        out.append((name, {impl: _cell(res) for impl, res in found.items()},
+                    "" if subs else _note(found)))
+        for sub in subs:
+            part = {impl: res.subtests.get(sub) if res else None for impl, res in found.items()}
+            out.append((f"  {sub}", {impl: _cell(res) for impl, res in part.items()}, _note(part)))
+    return out
+
+
+def _note(found):
+    """The reasons, said once when both kernels have the same."""
+    said = {impl: res.reason for impl, res in found.items()
+            if res and res.reason and res.status != "pass"}
+    if len(set(said.values())) == 1 and len(said) == sum(res is not None for res in found.values()):
+        return next(iter(said.values()))
+    return "; ".join(f"{TITLES[impl]}: {reason}" for impl, reason in said.items())
+
+
+def render(columns, built):
+    """The table and what was built from what, as text."""
+    body = rows(columns)
+    head = ["test", *(TITLES[impl] for impl in columns), "reason"]
+    grid = [[name, *(cells[impl] for impl in columns), note] for name, cells, note in body]
+    widths = [max(len(row[i]) for row in [head, *grid]) for i in range(len(head) - 1)]
+
+    def line(row):
+        return "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)),
+                          row[-1]]).rstrip()
+
+    out = [line(head), line(["-" * width for width in widths] + ["-" * 6])]
+    out += [line(row) for row in grid]
+    for impl in columns:
+        out += ["", f"{TITLES[impl]} kernel:"]
+        width = max(len(key) for key in built[impl])
+        out += [f"  {key.ljust(width)}  {value}" for key, value in built[impl].items()]
+    return "\n".join(out)
+
+
+def counts(results):
+    tally = {}
+    for res in results.values():
+        tally[res.status] = tally.get(res.status, 0) + 1
+    return ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
+
+
+def write_json(path, columns, built, failures):
+    data = {
+        "ok": not failures,
+        "problems": failures,
+        "tests": {name: {impl: results[name].as_dict()
+                         for impl, results in columns.items() if name in results}
+                  for name in dict.fromkeys(n for res in columns.values() for n in res)},
+        "built": built,
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = path.with_name(f".{path.name}.tmp")
+    temp.write_text(json.dumps(data, indent=1) + "\n")
+    os.replace(temp, path)
