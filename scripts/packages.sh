@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced after toolchain.sh: what is needed, once for setup.sh and doctor.sh.
+
+# Debian packages besides the compilers, the same names in Debian 12 and 13.
+PACKAGES=(
+	bc bison flex kmod libelf-dev libssl-dev make openssl pahole perl rsync # the kernel
+	gcc libc6-dev                                                       # rustc links with gcc
+	libcap-dev zlib1g-dev zstd                                          # libbpf, bpftool, selftests
+	ca-certificates git python3 python3-venv shellcheck xz-utils
+	qemu-system-x86 udev # the guest: virtme-ng's script ports need udev
+)
+
+# TOOLS_NEEDED: command, version needed (- for any), package, and what prints
+# the version. Every line is needed to build or, the last ones, to boot.
+TOOLS_NEEDED='
+make	4.0	make	make --version
+flex	2.5.35	flex	flex --version
+bison	2.0	bison	bison --version
+bc	-	bc	bc --version
+perl	5	perl	perl -e print+sprintf("%vd",$^V)
+python3	3.11	python3	python3 --version
+pahole	1.24	pahole	pahole --version
+git	2.0	git	git --version
+rsync	-	rsync	rsync --version
+xz	-	xz-utils	xz --version
+zstd	-	zstd	zstd --version
+openssl	1.0.0	openssl	openssl version
+depmod	13	kmod	kmod --version
+flock	-	util-linux	flock --version
+gcc	-	gcc	gcc -dumpfullversion
+qemu-system-x86_64	7.0	qemu-system-x86	qemu-system-x86_64 --version
+udevadm	-	udev	udevadm --version
+'
+
+# HEADERS_NEEDED: header, package.
+HEADERS_NEEDED='
+libelf.h	libelf-dev
+openssl/opensslv.h	libssl-dev
+sys/capability.h	libcap-dev
+zlib.h	zlib1g-dev
+'
+
+# Those of its arguments that are not installed.
+missing_packages() {
+	printf '%s\n' "$@" | sort >"$LOGS/wanted.$$"
+	dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
+		sed -n 's/ installed$//p' | sort | comm -23 "$LOGS/wanted.$$" - || true
+	rm -f "$LOGS/wanted.$$"
+}
+package_offered() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
+
+# The LLVM major that a package of rustc stands on, by what it depends on:
+# rustc -> libstd-rust-dev -> libstd-rust-N -> libllvmN.
+package_llvm() {
+	local name=$1 text
+	while text=$(apt-cache depends --important "$name" 2>/dev/null); do
+		if [[ $text =~ Depends:\ libllvm([0-9]+) ]]; then
+			echo "${BASH_REMATCH[1]}"
+			return
+		fi
+		[[ $text =~ Depends:\ (libstd-rust[a-z0-9.-]*) ]] || return
+		name=${BASH_REMATCH[1]}
+	done
+	return 1
+}
+
+package_version() { apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Version: *//p'; }
+
+# choose_compilers: sets COMPILERS, the packages of a rustc and of the clang of
+# the same LLVM, from what apt offers. An installed rustc that is new enough
+# stays. Debian 12's plain rustc is too old, its rustc-web is not.
+choose_compilers() {
+	local rustc prefix llvm
+	COMPILERS=()
+	for rustc in "$(rustc_package)" rustc-web rustc; do
+		[ -n "$rustc" ] || continue
+		ver_ge "$(package_version "$rustc")" "$RUSTC_NEEDED" || continue
+		llvm=$(package_llvm "$rustc") || continue
+		package_offered "clang-$llvm" || continue
+		prefix=rust${rustc#rustc}
+		COMPILERS=("$rustc" "$prefix-src" "rustfmt${rustc#rustc}" "clang-$llvm"
+			"lld-$llvm" "llvm-$llvm" "libclang-$llvm-dev")
+		CARGO_PACKAGE=cargo${rustc#rustc}
+		return
+	done
+	return 1
+}
+
+rustc_package() {
+	[ ! -x /usr/bin/rustc ] || dpkg-query -S /usr/bin/rustc 2>/dev/null | sed 's/:.*//'
+}
+
+virtme_is_whole() {
+	[ -x "$TOOLS/virtme/bin/virtme-run" ] &&
+		compgen -G "$TOOLS/virtme/lib/python*/site-packages/virtme_ng-$VIRTME_VERSION.dist-info/RECORD" >/dev/null
+}

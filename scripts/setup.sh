@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Installs what is missing: Debian packages through the machine's own apt, as
+# it is configured, and bindgen and virtme-ng into the cache. Asks nothing;
+# when nothing is missing it does nothing.
+
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/toolchain.sh"
+. "$SCRIPTS/packages.sh"
+find_toolchain
+
+PIPELINE_APT='(Get|Unpacking|Setting up)'
+CARGO_NEEDED=1.85
+
+# try LABEL LOGNAME PATTERN COMMAND...: with the end of its output on failure.
+try() {
+	local label=$1 log=$LOGS/setup-$2.log pattern=$3 start=$SECONDS
+	shift 3
+	say "setup: $label"
+	logged "setup: $label" "$log" "$pattern" -- "$@" || {
+		grep -v '^$' "$log" | tail -n 10 >&2
+		FAILED="'$label' failed, its whole output is in $log"
+		return 1
+	}
+	say "setup: $label: done, $((SECONDS - start)) s"
+}
+
+NEXT='when it is the network or the disk, mend that; then run make setup again'
+run() { try "$@" || die "$FAILED" "$NEXT"; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo -n -- "$@"
+	fi
+}
+
+# No option here changes how this machine's apt is set up; a package that the
+# user has is never removed for one of ours.
+apt_get() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
+		-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 "$@"
+}
+
+# rustup's cargo, Debian's, or none that is new enough for bindgen-cli.
+find_cargo() {
+	local candidate
+	for candidate in cargo /usr/bin/cargo; do
+		CARGO=$(command -v "$candidate") || continue
+		ver_ge "$("$CARGO" --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p')" \
+			"$CARGO_NEEDED" && return
+	done
+	CARGO=
+	return 1
+}
+
+compilers_good() {
+	ver_ge "$RUSTC_FOUND" "$RUSTC_NEEDED" && [ -f "$RUST_LIB_SRC/core/src/lib.rs" ] &&
+		[ -n "$CLANG_FOUND" ] && have "ld.lld$LLVM_SUFFIX" "llvm-nm$LLVM_SUFFIX" rustfmt &&
+		compgen -G "$LIBCLANG/libclang*.so*" >/dev/null
+}
+
+install_packages() {
+	local wanted=("${PACKAGES[@]}")
+	mapfile -t MISSING < <(missing_packages "${wanted[@]}")
+	if [ ${#MISSING[@]} = 0 ] && compilers_good && find_cargo; then
+		return
+	fi
+	[ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null ||
+		die "Debian packages are missing and neither root nor sudo without a password is at hand" \
+			"run 'make doctor' to see them, then 'make setup' as root"
+	need_disk / 3000 "installing the compilers"
+	# One source of several that fails need not be one that we want.
+	FAILED=
+	try "apt-get update" apt-update 'Get|Hit' apt_get --error-on=any update ||
+		say "setup: $FAILED; going on with the lists that apt has"
+	if ! compilers_good; then
+		choose_compilers || [ -z "$FAILED" ] || die "$FAILED" "$NEXT"
+		[ ${#COMPILERS[@]} -gt 0 ] ||
+			die "apt offers no rustc >= $RUSTC_NEEDED with a clang of the same LLVM" \
+				"enable Debian's security suite in the apt sources, rustc-web is there"
+		wanted+=("${COMPILERS[@]}")
+	fi
+	if ! find_cargo; then
+		[ -n "${CARGO_PACKAGE:-}" ] || choose_compilers || true
+		wanted+=("${CARGO_PACKAGE:-cargo}")
+	fi
+	mapfile -t MISSING < <(missing_packages "${wanted[@]}")
+	[ ${#MISSING[@]} -gt 0 ] || return 0
+	say "setup: missing: ${MISSING[*]}"
+	run "installing ${#MISSING[@]} Debian packages" apt-install "$PIPELINE_APT" \
+		apt_get --no-install-recommends --no-remove install "${MISSING[@]}"
+	find_toolchain
+}
+
+install_bindgen() {
+	[ "$("$TOOLS/bin/bindgen" --version 2>/dev/null)" != "bindgen $BINDGEN_VERSION" ] || return 0
+	find_cargo || die "no cargo >= $CARGO_NEEDED" "install one (rustup or the distribution's)"
+	need_disk "$CACHE" 1000 "building bindgen"
+	run "building bindgen $BINDGEN_VERSION" bindgen ' *(Downloaded|Compiling)' \
+		"$CARGO" install --color never --force --locked --root "$TOOLS" \
+		--version "$BINDGEN_VERSION" bindgen-cli
+}
+
+# A venv cannot be moved, so it is built in place; what pip notes down last
+# says that it is whole.
+install_virtme() {
+	local venv=$TOOLS/virtme python=/usr/bin/python3
+	! virtme_is_whole || return 0
+	[ -x "$python" ] || python=python3
+	rm -rf "$venv"
+	run "making a Python venv" venv . "$python" -m venv "$venv"
+	run "installing virtme-ng $VIRTME_VERSION" virtme-ng . \
+		"$venv/bin/pip" install --disable-pip-version-check "virtme-ng==$VIRTME_VERSION"
+	"$venv/bin/virtme-run" --help >/dev/null || die "virtme-ng was installed but does not run" \
+		"see what $venv/bin/virtme-run --help says"
+}
+
+make_cache
+[ -z "${1:-}" ] || die "unknown argument '$1'" "setup takes none"
+if "$SCRIPTS/doctor.sh" --quick; then
+	quick_ok=1
+fi
+if known_distro; then
+	lock "$CACHE/setup.lock" "make setup"
+	install_packages
+elif [ -z "${quick_ok:-}" ]; then
+	say "setup: this is not Debian 12 or 13 but '${DISTRO:-unknown}': install by hand what"
+	say "setup: Debian calls: ${PACKAGES[*]}"
+	say "setup: and rustc >= $RUSTC_NEEDED with its library source, and clang, lld, llvm and"
+	say "setup: libclang of the same LLVM; 'make doctor' says what is still missing"
+fi
+install_bindgen
+install_virtme
+"$SCRIPTS/doctor.sh" --quick ||
+	die "something is still missing" "run 'make doctor', it says what"
+say "setup: nothing is missing"
