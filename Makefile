@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A thin front of scripts/: each target calls one script, which does the work
+# and says what to do when it cannot. `make` alone lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+## IMPL=rust|c: which implementation the kernel has (default rust)
+IMPL ?= rust
+## DEBUG=1|kcsan: a kernel with KASAN, lockdep and more, or with KCSAN
+DEBUG ?=
+## KVER=7.3|7.2: which of Debian's kernel sources (default 7.3)
+KVER ?= 7.3
+## KSRC=/path/to/linux: your own tree instead; it is not modified
+KSRC ?=
+## CMD='…': the command that make vm runs in the guest
+CMD ?=
+## CPUS=n: of the virtual machine (default 2)
+CPUS ?= 2
+## APPEND='…': more of the guest kernel's command line
+APPEND ?=
+## TIMEOUT=s: how long make vm may take (default 300)
+TIMEOUT ?= 300
+
+# To the scripts as they were typed: a $ in CMD is the guest's, not make's.
+override CMD := $(value CMD)
+override APPEND := $(value APPEND)
+export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
+
+.PHONY: help setup doctor tree kernel vm shell run selftests check test
+
+help: ## this list
+	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@echo 'Variables:'
+	@sed -n 's/^## \([A-Z]*=[^:]*\): \(.*\)/  \1\t\2/p' Makefile | expand -t 24
+	@echo 'Everything that is built is kept in $${BPF_ASYNC_CACHE:-~/.cache/bpf-async}.'
+
+setup: ## install what is missing (Debian 12 and 13), without questions
+	@scripts/setup.sh
+
+doctor: ## list every tool, found and needed version, and what to do
+	@scripts/doctor.sh
+
+tree: ## the kernel source with our files in it; prints its path
+	@scripts/tree.sh
+
+kernel: ## build the kernel; prints the image's path
+	@scripts/kernel.sh
+
+vm: ## run CMD in the kernel, on this machine's root file system
+	@scripts/vm.sh
+
+shell: ## an interactive shell in the kernel
+	@scripts/vm.sh --shell
+
+run: ## the main job: both kernels, the kernel's own selftests, one table
+	@scripts/run.sh
+
+selftests: ## the selftests again, on the kernels that are built
+	@scripts/selftests.py
+
+check: ## what can be checked without a kernel, in seconds
+	@scripts/check.sh
+
+test: ## everything that must hold
+	@scripts/test.sh

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check.sh [NAME...]: the checks that need no kernel to boot, all or those
+# named. Exit status 77: the check could not be done, which is said.
+
+. "$(dirname "$0")/lib.sh"
+
+CHECKS=(licence shell python rustfmt units anchors)
+
+skip() {
+	say "skipped: $1; $2"
+	exit 77
+}
+
+# Ours, also what is not committed yet; a file that was removed is not.
+files() {
+	git -C "$ROOT" ls-files --cached --others --exclude-standard -- "$@" |
+		sort -u | while read -r file; do [ ! -f "$ROOT/$file" ] || echo "$ROOT/$file"; done
+}
+
+# grep -L lists files without the line, and says 0 when there is one.
+check_licence() {
+	local file bad=0
+	while read -r file; do
+		head -n 5 "$file" | grep -q 'SPDX-License-Identifier: .*GPL-2.0' || {
+			say "${file#"$ROOT/"}: no SPDX line in its first lines"
+			bad=1
+		}
+	done < <(files ':!COPYING' ':!*.json' ':!*.lock')
+	return "$bad"
+}
+
+check_shell() {
+	local scripts script
+	mapfile -t scripts < <(files '*.sh' .ci/run)
+	for script in "${scripts[@]}"; do bash -n "$script"; done
+	command -v shellcheck >/dev/null || skip "no shellcheck" "make setup installs it"
+	# The .sh files are bash throughout; what lib.sh sets is used elsewhere.
+	(cd "$SCRIPTS" && shellcheck --shell=bash --external-sources --source-path=SCRIPTDIR \
+		--exclude=SC1090,SC1091,SC2034,SC2154 "${scripts[@]}")
+}
+
+# Compiled in memory: the source folder stays as it is.
+check_python() {
+	files '*.py' | xargs -d '\n' python3 -c '
+import sys
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        compile(file.read(), path, "exec")'
+}
+
+# The kernel's style, with the kernel's own settings.
+check_rustfmt() {
+	local sources source
+	command -v rustfmt >/dev/null || skip "no rustfmt" "make setup installs it"
+	mapfile -t sources < <(files '*.rs')
+	[ ${#sources[@]} -gt 0 ] || die "there is no Rust file here" "the clone is not whole"
+	source=$("$SCRIPTS/source.sh")
+	rustfmt --check --edition 2021 --config-path "${source##*$'\n'}/.rustfmt.toml" "${sources[@]}"
+}
+
+# On both pristine sources. A suite that finds no test, or skips one, fails.
+check_units() {
+	local series source trees='' folder
+	for series in "${KERNEL_SERIES[@]}"; do
+		source=$("$SCRIPTS/source.sh" "$series")
+		trees+=${trees:+:}${source##*$'\n'}
+	done
+	for folder in integrate console; do
+		say "tests/$folder"
+		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=$trees python3 -B -c '
+import sys, unittest
+tests = unittest.defaultTestLoader.discover(".")
+result = unittest.TextTestRunner().run(tests)
+sys.exit(not result.wasSuccessful() or not result.testsRun or bool(result.skipped))')
+	done
+}
+
+# Both series, and once more: nothing in the tree may be newer after that.
+check_anchors() {
+	local series tree mark newer
+	mark=$(mktemp)
+	for series in "${KERNEL_SERIES[@]}"; do
+		tree=$(KSRC='' KVER=$series "$SCRIPTS/tree.sh")
+		touch "$mark"
+		KSRC='' KVER=$series "$SCRIPTS/tree.sh" >/dev/null
+		newer=$(find "${tree##*$'\n'}" -newer "$mark" -type f | head -n 3)
+		[ -z "$newer" ] || {
+			rm -f "$mark"
+			say "$newer"
+			die "a second run changed the files above in the tree of $series" "integrate.py must leave them alone"
+		}
+	done
+	rm -f "$mark"
+}
+
+if [ $# = 1 ]; then
+	[[ " ${CHECKS[*]} " == *" $1 "* ]] || die "there is no check '$1'" "take one of: ${CHECKS[*]}"
+	"check_$1"
+	exit
+fi
+[ $# -gt 0 ] || set -- "${CHECKS[@]}"
+. "$SCRIPTS/steps.sh"
+for name in "$@"; do
+	step "check: $name" "$SCRIPTS/check.sh" "$name"
+done
+finish

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds the kernel if need be and runs CMD in it, or with --shell a shell.
+
+. "$(dirname "$0")/lib.sh"
+
+mode=${1:-}
+[ -n "${CMD:-}" ] || [ "$mode" = --shell ] ||
+	die "CMD is empty" "say for instance: make vm CMD='uname -r'"
+[[ ${CPUS:=2} =~ ^[1-9][0-9]*$ ]] || die "CPUS is a number from 1, not '$CPUS'" "say for instance CPUS=2"
+[[ ${TIMEOUT:=300} =~ ^[1-9][0-9]*$ ]] ||
+	die "TIMEOUT is a number of seconds, not '$TIMEOUT'" "say for instance TIMEOUT=300"
+
+image=$("$SCRIPTS/kernel.sh")
+arguments=(--kernel "${image##*$'\n'}" --cpus "$CPUS")
+[ -z "${APPEND:-}" ] || arguments+=(--append "$APPEND")
+if [ "$mode" = --shell ]; then
+	exec "$SCRIPTS/vm.py" "${arguments[@]}" --shell
+fi
+exec "$SCRIPTS/vm.py" "${arguments[@]}" --timeout "$TIMEOUT" -- "$CMD"
