@@ -134,8 +134,9 @@ out:
 }
 
 const struct test lifetime_tests[] = {
-	{ "H1", h1, "a wq callback outlives its program", .own_boot = true },
+	{ "H1", h1, "a wq callback outlives its program", .own_boot = true,
+	  .c_says = "int3" },
 	{ "H2", h2, "a wq callback outlives its inner map", .own_boot = true,
-	  .append = "init_on_free=1" },
+	  .append = "init_on_free=1", .c_says = "the value changed under the callback" },
 	{}
 };

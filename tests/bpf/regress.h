@@ -10,6 +10,7 @@
 
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
 typedef __s64 s64;
 
 #include "shared.h"
@@ -20,6 +21,7 @@ struct test {
 	const char *(*run)(int seconds);
 	const char *what;
 	const char *append;	/* kernel command line it needs, or NULL */
+	const char *c_says;	/* of the reason or report on the stock C kernel, if it fails */
 	bool own_boot;		/* may crash a kernel that has the bug */
 	int seconds;		/* default length; 0 when it ends by itself */
 };

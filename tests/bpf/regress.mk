@@ -25,7 +25,7 @@ CLANG	?= clang-22
 KMAKE	?= $(MAKE)
 BPFTOOL	:= $(TOOLS)/bpftool/bootstrap/bpftool
 LIBBPF	:= $(TOOLS)/libbpf/libbpf.a
-HEADERS	:= $(HERE)shared.h $(HERE)common.bpf.h $(HERE)regress.h
+HEADERS	:= $(wildcard $(HERE)*.h)
 PROGS	:= $(patsubst $(HERE)%.bpf.c,%,$(wildcard $(HERE)*.bpf.c))
 SKELS	:= $(PROGS:%=$(OUT)/%.skel.h)
 OBJS	:= $(patsubst $(HERE)%.c,$(OUT)/%.o,$(filter-out %.bpf.c,$(wildcard $(HERE)*.c)))

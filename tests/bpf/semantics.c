@@ -309,7 +309,8 @@ static const char *h28(int s) { return with_script(bad_input); }
 
 const struct test semantics_tests[] = {
 	{ "H23", h23, "start before set_callback and after cancel is refused" },
-	{ "H24", h24, "the newest operation wins across CPUs" },
+	{ "H24", h24, "the newest operation wins across CPUs",
+	  .c_says = "took effect after it" },
 	{ "H26", h26, "the newest deferred operation wins, no expiry is early" },
 	{ "H27", h27, "a pinned timer fires on the CPU that asked" },
 	{ "H28", h28, "bad input: the documented error, nothing changed" },
