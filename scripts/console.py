@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Find the kernel's reports of its own faults in a console log.
+
+    console.py FILE     prints each report; exit status 1 when there is one, 0 when there is none, 2 when FILE cannot be read
+
+A report starts at a line that only a fault prints (HEADS below) and ends at
+its own end marker, or where its stack trace ends. A stack trace alone is no
+report: sysrq-l, sysrq-t and kernel debugging print those on a healthy kernel.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+
+CUT = "------------[ cut here ]------------"
+RULE = re.compile(r"^={20,}$")
+STAMP = re.compile(r"^(?:<\d+>)?\[\s*(\d+\.\d+)\](?:\[\s*[TC]\d+\])? ?")
+# What some subsystems put before every line of theirs.
+PREFIX = r"^(?:watchdog: |rcu: |workqueue: |traps: |slub: |page_alloc: )?"
+
+# Tried from top to bottom, on the line without its time stamp.
+HEADS = [(kind, re.compile(PREFIX + pattern)) for kind, pattern in (
+    ("panic", r"Kernel panic - not syncing"),
+    ("kasan", r"BUG: KASAN: "),
+    ("kcsan", r"BUG: KCSAN: "),
+    ("kfence", r"BUG: KFENCE: "),
+    ("kmsan", r"BUG: KMSAN: "),
+    ("ubsan", r"UBSAN: "),
+    ("odebug", r"ODEBUG: (?!selftest passed|\d+ of \d+ active objects)"),
+    ("refcount", r"refcount_t: "),
+    ("list", r"list_(?:add|del)(?:_rcu)? (?:corruption|double add)"),
+    ("soft lockup", r"BUG: soft lockup"),
+    ("hard lockup", r"(?:CPU\d+: )?Watchdog detected hard LOCKUP"),
+    ("workqueue lockup", r"BUG: workqueue lockup"),
+    ("hung task", r"INFO: task .+:\d+ .*blocked.* for more than \d+ seconds"),
+    ("rcu stall", r"INFO: \S+ (?:self-)?detected (?:expedited )?stalls?\b"),
+    ("atomic", r"BUG: (?:scheduling while atomic|scheduling in a non-blocking section"
+               r"|sleeping function called from invalid context|using \S+ in preemptible"
+               r"|assuming (?:atomic|non migratable) context)"),
+    ("rcu usage", r"WARNING: suspicious RCU usage"),
+    ("lockdep", r"(?:WARNING: (?:possible (?:circular locking|recursive locking|irq lock inversion)"
+                r"|inconsistent lock state|\S+-safe -> \S+-unsafe lock order|chain_key collision"
+                r"|Nested lock was not taken|bad unlock balance|bad contention|held lock freed"
+                r"|lock held when returning to user space|.+ still has locks held)"
+                r"|\[ BUG: |BUG: (?:MAX_\w+ too low|Invalid wait context|looking up invalid subclass)"
+                r"|INFO: trying to register non-static key)"),
+    ("oops", r"(?:BUG: (?:unable to handle|kernel NULL pointer|.*stack guard page)"
+             r"|PANIC: double fault|Oops\b|.+: [0-9a-f]{4} \[#\d+\])"),
+    ("slab", r"BUG .+ \((?:Not tainted|Tainted)[^)]*\): "),
+    ("kmemleak", r"(?:kmemleak: \d+ new suspected memory leaks|unreferenced object 0x"
+                 r"|kmemleak: (?:Cannot insert|Found object by alias|(?:Partially )?[Ff]reeing unknown object))"),
+    ("rust panic", r"rust_kernel: panicked at "),
+    ("BUG", r"(?:kernel BUG at |BUG: )"),
+    # Unknown warnings count: the unwinder's doubts about a stack are the known exception.
+    ("warn", r"WARNING: (?!missing \w+ value at|can't access (?:iret )?registers|unknown (?:SP|BP) base reg"
+             r"|unknown \.orc_unwind|stack going in the wrong direction|WARNING: bad lookup)"),
+)]
+GENERAL = ("warn", "BUG")           # a more specific line near the head names the fault better
+RULED = ("kasan", "kcsan", "kfence", "kmsan")   # they end with a rule as they began
+MARKED = ("panic", "oops")          # they end with an end mark, as does all that begins with CUT
+END_MARK = re.compile(r"^---\[ end (?:trace|Kernel panic)")
+STACK_LINE = re.compile(r"^(?:\s|RIP: |RSP: |R\d\d: |R..: |[CDEF]S: |CR\d: |DR\d: |PKRU: |Code: |Call Trace:|</?\w+>|$)")
+NAME_WITHIN = 12                    # lines after a "cut here" that may name the fault
+MAX_LINES = 400                     # a report without an end is cut here
+MAX_GAP = 2.0                       # seconds of silence that end a report without a trace
+
+
+@dataclass
+class Report:
+    kind: str
+    first_line: str                 # the line that names the fault, without its time stamp
+    text: str                       # the whole report as it stands in the console
+
+
+@dataclass
+class Line:
+    raw: str
+    msg: str
+    time: float
+
+
+def split_line(raw, last):
+    raw = raw.rstrip("\r")
+    stamp = STAMP.match(raw)
+    if not stamp:
+        return Line(raw, raw, last)
+    return Line(raw, raw[stamp.end():], float(stamp.group(1)))
+
+
+def parse(text):
+    lines, last = [], 0.0
+    for raw in text.split("\n"):
+        lines.append(split_line(raw, last))
+        last = lines[-1].time
+    return lines
+
+
+def kind_of(msg):
+    for kind, pattern in HEADS:
+        if pattern.match(msg):
+            return kind
+    return None
+
+
+def name_after_cut(lines, start):
+    """The kind, and the index of the line that says it, of the report cut at `start`."""
+    found = None
+    for i in range(start + 1, min(start + 1 + NAME_WITHIN, len(lines))):
+        msg = lines[i].msg
+        if msg == CUT or END_MARK.match(msg) or msg.startswith("Call Trace:"):
+            break
+        kind = kind_of(msg)
+        if kind == "panic":
+            break
+        if kind and (found is None or (found[0] in GENERAL and kind not in GENERAL and kind != "oops")):
+            found = (kind, i)
+    return found or ("warn", min(start + 1, len(lines) - 1))
+
+
+def head_at(lines, i):
+    """(kind, index of the naming line) when a report starts at line i, else None."""
+    msg = lines[i].msg
+    if msg == CUT:
+        return name_after_cut(lines, i)
+    if RULE.match(msg):
+        if i + 1 < len(lines):
+            kind = kind_of(lines[i + 1].msg)
+            return (kind, i + 1) if kind else None
+        return None
+    kind = kind_of(msg)
+    return (kind, i) if kind else None
+
+
+def end_of(lines, kind, start, head):
+    """The index after the last line of the report that starts at `start` and is named by line `head`."""
+    marked = kind in MARKED or lines[start].msg == CUT
+    if kind == "kmemleak" and "new suspected" in lines[head].msg:
+        return head + 1
+    limit = min(len(lines), head + MAX_LINES)
+    in_trace = False
+    for i in range(head + 1, limit):
+        msg = lines[i].msg
+        if msg == CUT or (RULE.match(msg) and head_at(lines, i)):
+            return i
+        if END_MARK.match(msg):
+            return i + 1
+        if kind in RULED:
+            if RULE.match(msg):
+                return i + 1
+            continue
+        if marked:
+            if kind != "panic" and msg.startswith("Kernel panic - not syncing"):
+                return i
+            continue
+        if msg.startswith("Call Trace:"):
+            in_trace = True
+        elif in_trace and msg.strip() == "</TASK>":
+            return i + 1
+        elif (in_trace and not STACK_LINE.match(msg)) or lines[i].time - lines[i - 1].time > MAX_GAP:
+            return i
+    return limit
+
+
+def find_reports(text):
+    """All reports in `text`, in the order of the console."""
+    lines = parse(text)
+    reports, i = [], 0
+    while i < len(lines):
+        head = head_at(lines, i)
+        if head is None:
+            i += 1
+            continue
+        kind, at = head
+        end = max(end_of(lines, kind, i, at), i + 1)
+        while end > at + 1 and not lines[end - 1].raw.strip():
+            end -= 1
+        text_of = "\n".join(line.raw for line in lines[i:end])
+        reports.append(Report(kind, lines[at].msg.strip(), text_of))
+        i = end
+    return reports
+
+
+def read_console(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def main(argv):
+    if len(argv) != 2:
+        print("usage: console.py FILE", file=sys.stderr)
+        return 2
+    try:
+        text = read_console(argv[1])
+    except OSError as error:
+        print(f"console.py: cannot read {argv[1]}: {error.strerror}", file=sys.stderr)
+        return 2
+    reports = find_reports(text)
+    for number, report in enumerate(reports, 1):
+        print(f"--- report {number} of {len(reports)}: {report.kind}: {report.first_line}")
+        print(report.text)
+    return 1 if reports else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run a command in a kernel of one's own, on the host's root file system.
+
+    vm.py --kernel IMAGE|BUILD [options] -- COMMAND...     one word is a shell's command line
+    vm.py --kernel IMAGE|BUILD [options] --shell           an interactive shell
+
+The command runs as the same user in the current folder. What it writes is lost,
+except in folders given with --rwdir. Its output and exit status are passed
+through, and the kernel's console goes to a file and is searched for reports.
+
+Exit status: the command's own, or
+    99   the kernel reported a fault (the report is printed), or ended without a word
+    124  the time limit was reached
+    125  the VM could not be started
+    1    with --expect-report: no such report appeared (0 when one did)
+Environment: VM_ACCEL=kvm|tcg skips the search for the best one; BPF_ASYNC_CACHE is the cache's folder.
+"""
+
+import argparse
+import re
+import signal
+import sys
+import termios
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from console import find_reports, read_console  # noqa: E402  (found beside this file)
+from vmlib import accel  # noqa: E402
+from vmlib.cmdline import find_image, qemu_command  # noqa: E402
+from vmlib.common import VmError, cache_dir  # noqa: E402
+from vmlib.guest import GuestFiles  # noqa: E402
+from vmlib.process import Qemu  # noqa: E402
+
+FAULT, TIMEOUT, FAILED, BROKEN_PIPE = 99, 124, 125, 141
+KEPT_LOGS = 50
+LOW_RESOLUTION = "Could not switch to high resolution mode"
+TAIL = 15                           # lines of the console shown when there is no report to show
+
+
+def say(text):
+    print(f"vm: {text}", file=sys.stderr, flush=True)
+
+
+def at_least(smallest, type_):
+    def check(text):
+        number = type_(text)
+        if number < smallest:
+            raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
+        return number
+    check.__name__ = "number"
+    return check
+
+
+def parser():
+    p = argparse.ArgumentParser(prog="vm.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--kernel", required=True, metavar="PATH", help="a bzImage, or a kernel's build folder")
+    p.add_argument("--cpus", type=at_least(1, int), default=2, metavar="N")
+    p.add_argument("--mem", default="2G", metavar="SIZE")
+    p.add_argument("--append", default="", metavar="TEXT", help="more words for the kernel's command line")
+    p.add_argument("--timeout", type=at_least(0, float), metavar="S",
+                   help="seconds, boot included (default 300; 0 or --shell: none)")
+    p.add_argument("--console", metavar="FILE", help="where the kernel's console goes (default: the cache's logs/)")
+    p.add_argument("--rwdir", action="append", default=[], metavar="DIR", help="what the guest writes here is kept")
+    p.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for the command")
+    p.add_argument("--expect-report", nargs="?", const="", metavar="REGEX",
+                   help="succeed only if a report appeared, and REGEX, when given, is found in it")
+    p.add_argument("--qemu", action="append", default=[], metavar="TEXT", help="more words for QEMU's command line")
+    p.add_argument("--shell", action="store_true", help="an interactive shell instead of a command")
+    return p
+
+
+def parse(argv):
+    split = argv.index("--") if "--" in argv else len(argv)
+    p = parser()
+    options = p.parse_args(argv[:split])
+    options.command = argv[split + 1:]
+    if options.shell == bool(options.command):
+        p.error("give either a command after -- or --shell")
+    if options.shell and not sys.stdin.isatty():
+        p.error("--shell needs a terminal")
+    if options.timeout is None:
+        options.timeout = 0.0 if options.shell else 300.0
+    if options.expect_report is not None:
+        try:
+            re.compile(options.expect_report)
+        except re.error as error:
+            p.error(f"--expect-report: '{options.expect_report}' is no regular expression: {error}")
+    return options
+
+
+def default_console(image):
+    """A new file in the cache; of the older ones only some are kept."""
+    logs = cache_dir() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    old = sorted(logs.glob("vm-*.log"), key=lambda path: path.stat().st_mtime)
+    for path in old[:-KEPT_LOGS]:
+        path.unlink(missing_ok=True)
+    build = image.parents[3].name if image.name == "bzImage" and len(image.parents) > 3 else image.name
+    return logs / f"vm-{build}-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.log"
+
+
+class Outcome:
+    """What one VM did."""
+
+    def __init__(self, ended, status, broken, console):
+        self.ended, self.status, self.broken = ended, status, broken
+        self.text = read_console(console)
+        self.reports = find_reports(self.text)
+
+
+def boot(options, how, console, silent=False, limit=None):
+    with GuestFiles(options.command, options.env) as guest:
+        command = qemu_command(options, guest, how, console)
+        console.parent.mkdir(parents=True, exist_ok=True)
+        console.write_text("", encoding="utf-8")
+        with Qemu(command, interactive=options.shell, silent=silent) as qemu:
+            ended = qemu.wait(options.timeout if limit is None else limit)
+        return Outcome(ended, guest.exit_status(), qemu.broken, console)
+
+
+def probe_kvm(options):
+    tried = argparse.Namespace(**vars(options))
+    tried.command, tried.shell, tried.rwdir, tried.append, tried.qemu = ["true"], False, [], "", []
+    console = cache_dir() / "logs/kvm-probe.log"
+    outcome = boot(tried, "kvm", console, silent=True, limit=accel.PROBE_LIMIT)
+    return outcome.ended and outcome.status == 0 and not outcome.reports
+
+
+def show_tail(text):
+    for line in text.rstrip().splitlines()[-TAIL:]:
+        print(f"  {line.rstrip()}", file=sys.stderr)
+
+
+def expected(pattern, outcome):
+    for report in outcome.reports:
+        if re.search(pattern, report.text, re.MULTILINE):
+            say(f"expected report: {report.kind}: {report.first_line}")
+            return 0
+    what = f"report matching '{pattern}'" if pattern else "report"
+    others = "".join(f"; another one: {report.first_line}" for report in outcome.reports)
+    ending = f"the command's exit status was {outcome.status}" if outcome.ended else "the time limit was reached"
+    say(f"no {what} appeared, {ending}{others}")
+    return 1
+
+
+def verdict(options, outcome, console):
+    """Says what went wrong and gives the exit status."""
+    if LOW_RESOLUTION in outcome.text:
+        say("the guest could not calibrate its timers (busy host?): they have low resolution in this run")
+    if options.expect_report is not None:
+        return expected(options.expect_report, outcome)
+    for report in outcome.reports:
+        say(f"the kernel reported a fault: {report.kind}: {report.first_line}")
+        print(report.text, file=sys.stderr)
+    if not outcome.ended:
+        say(f"the time limit of {options.timeout:g} s was reached, the VM has been ended; its console: {console}")
+        if not outcome.reports:
+            show_tail(outcome.text)
+    if outcome.reports:
+        say(f"failed: {len(outcome.reports)} report(s) in the console: {console}")
+        return FAULT
+    if not outcome.ended:
+        return TIMEOUT
+    if outcome.broken:
+        return BROKEN_PIPE
+    if options.shell and outcome.text:
+        return 0
+    if outcome.status is None:
+        if not outcome.text.strip():
+            say("QEMU ended before the kernel said anything; what it said stands above")
+            return FAILED
+        say(f"the VM ended before the command did, without a report; its console: {console}")
+        show_tail(outcome.text)
+        return FAULT
+    return outcome.status
+
+
+def run(options):
+    image = find_image(options.kernel)
+    console = Path(options.console).absolute() if options.console else default_console(image)
+    how, doubtful = accel.choose(lambda: probe_kvm(options), say)
+    if options.shell:
+        say(f"{image}, {how}; Ctrl-D leaves the shell, Ctrl-A x ends the VM; console: {console}")
+    outcome = boot(options, how, console)
+    if doubtful and (outcome.status is not None or (options.shell and outcome.ended)):
+        accel.remember(False)
+    return verdict(options, outcome, console)
+
+
+def interrupted(number, _frame):
+    raise SystemExit(128 + number)
+
+
+def main(argv):
+    options = parse(argv)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    terminal = termios.tcgetattr(sys.stdin) if options.shell else None
+    try:
+        return run(options)
+    except VmError as error:
+        say(error)
+        return FAILED
+    except OSError as error:
+        say(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        return FAILED
+    finally:
+        if terminal:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

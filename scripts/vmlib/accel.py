@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+"""KVM where it works, emulation (TCG) elsewhere.
+
+/dev/kvm may be there and yet a kernel hangs or dies under it, so a boot is
+tried once and the answer kept until the machine boots again. A "no" is kept
+only when the same kernel then ran under TCG: the kernel may be what is broken.
+"""
+
+import json
+import os
+
+from .common import VmError, cache_dir
+
+PROBE_LIMIT = 15                    # seconds; a boot under a KVM that works takes one or two
+
+
+def machine_key():
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return f"{boot} {models[0] if models else 'unknown CPU'}"
+
+
+def probe_file():
+    return cache_dir() / "kvm-probe"
+
+
+def recall():
+    """True or False when known for this machine since its boot, else None."""
+    try:
+        known = json.loads(probe_file().read_text(encoding="utf-8"))
+        return known["works"] if known["machine"] == machine_key() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(works):
+    path = probe_file()
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.write_text(json.dumps({"machine": machine_key(), "works": works}) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def choose(probe, say):
+    """('kvm' or 'tcg', whether a failed probe is still to be remembered)."""
+    wanted = os.environ.get("VM_ACCEL", "")
+    if wanted not in ("", "kvm", "tcg"):
+        raise VmError(f"VM_ACCEL is '{wanted}': it can be kvm or tcg")
+    if wanted:
+        return wanted, False
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg", False
+    known = recall()
+    if known is None:
+        say(f"trying a boot with KVM, once, for at most {PROBE_LIMIT} s")
+        if not probe():
+            say("KVM does not work here, going on with emulation (TCG)")
+            return "tcg", True
+        remember(True)
+        known = True
+    return ("kvm" if known else "tcg"), False

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""QEMU's command line, as virtme-ng makes it, with the console in a file of its own.
+
+virtme-ng sends kernel console and the command's stderr to the same place, and
+starts QEMU as a child that outlives it. So it is only asked for the command
+line (--dry-run --show-command); what is changed in it is named in adapt().
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from .common import VmError, cache_dir
+
+LONGEST_APPEND = 2047               # the kernel cuts off the rest without a word
+OVERLAYS = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/var")
+HIDDEN = ("/dev", "/proc", "/run", "/sys", "/var/cache", "/var/log", "/var/tmp")    # virtme-ng mounts its own there
+# cache=loose: the guest reads a file from the host once. The root is read-only
+# for the guest, and running a program then takes half the time.
+ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=500000,cache=loose"
+
+# After an oops or a lock-up there is nothing to wait for. All messages go to
+# the console. The check of the timer interrupt fails by chance on a busy host.
+KERNEL_WORDS = ("oops=panic", "softlockup_panic=1", "ignore_loglevel", "no_timer_check")
+
+
+def find_image(path):
+    path = Path(path).absolute()
+    image = path / "arch/x86/boot/bzImage" if path.is_dir() else path
+    if not image.is_file():
+        raise VmError(f"no kernel image at {image}: build one with 'make kernel'")
+    return image
+
+
+def find_virtme():
+    if os.uname().machine != "x86_64":
+        raise VmError(f"only x86_64 hosts are supported, this one is {os.uname().machine}")
+    if not shutil.which("qemu-system-x86_64"):
+        raise VmError("qemu-system-x86_64 is missing: run 'make setup'")
+    own = cache_dir() / "tools/virtme/bin/virtme-run"
+    found = str(own) if own.exists() else shutil.which("virtme-run")
+    if not found:
+        raise VmError("virtme-ng is missing: run 'make setup'")
+    return found
+
+
+def overlays(cwd):
+    """Folders in which the guest may write, without effect on the host."""
+    top = "/" + Path(cwd).parts[1] if len(Path(cwd).parts) > 1 else "/tmp"
+    wanted = sorted({*OVERLAYS, top} - set(HIDDEN))
+    return [path for path in wanted if os.path.isdir(path) and not os.path.islink(path)]
+
+
+def check_visible(path, what):
+    for hidden in HIDDEN:
+        if path == hidden or path.startswith(hidden + "/"):
+            raise VmError(f"{what} {path} is not visible in the guest, which has its own {hidden}: use another place")
+
+
+def guest_path(first):
+    usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return f"PATH={first}:{usual}"
+
+
+def virtme_arguments(options, guest, accel):
+    """What virtme-run is asked for."""
+    check_visible(str(guest.path), "the cache folder")
+    check_visible(guest.cwd, "the current folder")
+    words = ["--kimg", str(find_image(options.kernel)), "--mods", "none", "--force-9p", "--disable-microvm",
+             "--memory", options.mem, "--cpus", str(options.cpus)]
+    if accel != "kvm":
+        words.append("--disable-kvm")
+    for path in overlays(guest.cwd):
+        words += ["--overlay-rwdir", path]
+    for path in options.rwdir:
+        check_visible(os.path.abspath(path), "the folder")
+        words += ["--rwdir", os.path.abspath(path)]
+    kernel = ["root=/dev/root", ROOT_FLAGS, guest_path(guest.bin), *KERNEL_WORDS]
+    if options.shell:
+        size = shutil.get_terminal_size()
+        kernel += ["panic=-1", f"virtme_stty_con=rows {size.lines} cols {size.columns} iutf8"]
+        words += ["--cwd", guest.cwd, "--qemu-opt=-no-reboot"]
+    else:
+        words += ["--script-sh", f"exec bash {shlex.quote(str(guest.command))}", "--show-boot-console"]
+    for item in kernel + shlex.split(options.append):
+        words += [f"--kopt={item}"]
+    for item in options.qemu:
+        words += [f"--qemu-opt={word}" for word in shlex.split(item)]
+    return words
+
+
+def quoted(path):
+    """A path as QEMU wants it inside an option."""
+    return str(path).replace(",", ",,")
+
+
+def adapt(words, guest, console, shell):
+    """The console to its file, the status to the guest's folder. Each must be there once."""
+    changes = {"file,path=/proc/self/fd/2,id=dmesg": f"file,path={quoted(console)},id=dmesg"} if shell else {
+        "file,id=console,path=/proc/self/fd/2": f"file,id=console,path={quoted(console)}",
+        "file,id=ret,path=": f"file,id=ret,path={quoted(guest.status)}"}
+    for old, new in changes.items():
+        places = [i for i, word in enumerate(words)
+                  if word == old or (old.endswith("path=") and word.startswith(old))]
+        if len(places) != 1:
+            raise VmError(f"this virtme-ng is not the one that is known: no '{old}' in its command; run 'make setup'")
+        words[places[0]] = new
+    return words
+
+
+def qemu_command(options, guest, accel, console):
+    virtme = find_virtme()
+    words = [virtme, *virtme_arguments(options, guest, accel), "--dry-run", "--show-command"]
+    env = {**os.environ, "TMPDIR": str(guest.path)}
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, check=False)
+    lines = [line for line in done.stdout.splitlines() if "qemu-system-" in line]
+    if done.returncode != 0 or not lines:
+        why = (done.stderr or done.stdout).strip().splitlines()
+        raise VmError(f"virtme-run failed: {why[-1] if why else 'it said nothing'}")
+    command = adapt(shlex.split(lines[-1]), guest, console, options.shell)
+    append = command[command.index("-append") + 1]
+    if len(append) > LONGEST_APPEND:
+        raise VmError(f"the kernel's command line has {len(append)} characters, {LONGEST_APPEND} are possible: shorten APPEND")
+    return command
