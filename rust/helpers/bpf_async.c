@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/bpf.h>
+#include <linux/bpf_async.h>
+#include <linux/cpumask.h>
+#include <linux/filter.h>
+#include <linux/irqflags.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#ifdef CONFIG_BPF_ASYNC_RUST
+__rust_helper bool rust_helper_bpf_async_must_defer(void)
+{
+	return in_hardirq() || irqs_disabled();
+}
+
+__rust_helper struct bpf_async_cpu *rust_helper_bpf_async_this_cpu(void)
+{
+	return this_cpu_ptr(&bpf_async_cpu);
+}
+
+__rust_helper bool rust_helper_bpf_async_this_cpu_online(void)
+{
+	return cpu_online(smp_processor_id());
+}
+
+__rust_helper void *rust_helper_bpf_async_running(void)
+{
+	return this_cpu_read(bpf_async_cpu.running);
+}
+
+__rust_helper void rust_helper_bpf_async_set_running(void *timer)
+{
+	this_cpu_write(bpf_async_cpu.running, timer);
+}
+
+__rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)
+{
+	return bpf_map_kmalloc_nolock(map, size, 0, map->numa_node);
+}
+
+__rust_helper void *rust_helper_bpf_async_alloc_nolock(size_t size)
+{
+	return kmalloc_nolock(size, 0, NUMA_NO_NODE);
+}
+
+__rust_helper void rust_helper_bpf_async_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+__rust_helper bool rust_helper_bpf_async_schedule_work(struct work_struct *work)
+{
+	return schedule_work(work);
+}
+
+__rust_helper bool rust_helper_bpf_async_work_pending(struct work_struct *work)
+{
+	return work_pending(work);
+}
+
+__rust_helper bool rust_helper_bpf_async_map_tryget(struct bpf_map *map)
+{
+	return atomic64_add_unless(&map->refcnt, 1, 0);
+}
+
+__rust_helper u32 rust_helper_bpf_async_array_index(struct bpf_map *map, void *value)
+{
+	struct bpf_array *array = container_of(map, struct bpf_array, map);
+
+	return ((char *)value - array->value) / array->elem_size;
+}
+
+/* aux->rcu is idle until the last reference has been put. */
+__rust_helper struct llist_node *rust_helper_bpf_async_prog_node(struct bpf_prog *prog)
+{
+	return (struct llist_node *)&prog->aux->rcu;
+}
+
+__rust_helper struct bpf_prog *rust_helper_bpf_async_node_prog(struct llist_node *node)
+{
+	return container_of((struct rcu_head *)node, struct bpf_prog_aux, rcu)->prog;
+}
+
+/* The type of the indirect call is what the JIT compiles callbacks for. */
+__rust_helper u64 rust_helper_bpf_async_call(bpf_callback_t callback_fn, u64 map,
+					     u64 key, u64 value)
+{
+	return callback_fn(map, key, value, 0, 0);
+}
+
+__rust_helper void rust_helper_migrate_disable(void)
+{
+	migrate_disable();
+}
+
+__rust_helper void rust_helper_migrate_enable(void)
+{
+	migrate_enable();
+}
+#endif

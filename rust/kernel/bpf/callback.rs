@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A callback, or rather its owner, in one machine word.
+//!
+//! ```text
+//!        0      no callback
+//!     pointer   a callback, and with it what keeps it valid
+//!      FREED    there will be none any more
+//! ```
+//!
+//! The word is only ever exchanged as a whole, so that a callback and its owner are never torn and
+//! nobody has to wait or try again. Every pointer that is taken out of the word comes with exactly
+//! one ownership, and whoever took it has to drop it.
+//!
+//! # FREED is terminal
+//!
+//! Whoever takes `FREED` out of the word puts it back, and drops what comes out then. For a moment
+//! the word of a freed object can hold a callback; this is why a reader of the word must also look
+//! at something that was written before `FREED` was: see [`AsyncCb`](super::async_cb::AsyncCb).
+
+use crate::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu, //
+    },
+    types::ForeignOwnable,
+};
+use core::marker::PhantomData;
+
+const NONE: usize = 0;
+const FREED: usize = 1;
+
+/// The word that owns a callback.
+///
+/// # Invariants
+///
+/// The word is `NONE`, `FREED`, or comes from `C::into_foreign`; in the last case the cell owns it.
+#[repr(transparent)]
+pub struct CallbackCell<C>(Atomic<usize>, PhantomData<C>);
+
+/// The object was freed: the cell does not take a callback any more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Freed;
+
+/// An owner of a callback that can be in a [`CallbackCell`].
+///
+/// # Safety
+///
+/// - What [`ForeignOwnable::borrow`] gives must stay valid for an RCU grace period after the owner
+///   was dropped: it is used under an RCU read-side guard that began before that.
+/// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
+pub unsafe trait Callback: ForeignOwnable + Send {}
+
+impl<C: Callback> CallbackCell<C> {
+    /// A cell without a callback.
+    pub const fn new() -> Self {
+        // INVARIANT: The word is `NONE`.
+        Self(Atomic::new(NONE), PhantomData)
+    }
+
+    /// Whether there was a callback when the cell was looked at. Any context; no memory ordering.
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Relaxed) > FREED
+    }
+
+    /// The callback, for as long as the guard exists. Any context.
+    ///
+    /// Acquire: whoever sees a callback that was put in after the object was freed also sees what
+    /// was written before that. Litmus: callback-freed.
+    #[inline]
+    pub fn get<'g>(&self, _guard: &'g rcu::Guard) -> Option<C::Borrowed<'g>> {
+        let word = self.0.load(Acquire);
+        // SAFETY: By the type invariants the word comes from `into_foreign`. When the owner has
+        // been taken out meanwhile, the guard is older than that, or the word would not have been
+        // seen, and by the requirements of `Callback` the callback is valid until it is gone.
+        (word > FREED).then(|| unsafe { C::borrow(word as *mut c_void) })
+    }
+
+    /// Puts a callback in. The second value is what was in before, or could not be put in, and is
+    /// to be dropped, best when the guard is gone.
+    ///
+    /// Bounded: two exchanges at most. Fully ordered. Any context, NMI included.
+    #[inline]
+    pub fn set(&self, callback: C) -> (Result<(), Freed>, Option<C>) {
+        // CAST: The address is what the word holds.
+        let word = callback.into_foreign() as usize;
+        let prev = self.0.xchg(word, Full);
+        if prev == FREED {
+            return (Err(Freed), self.free());
+        }
+        // SAFETY: It was taken out of the word just now.
+        (Ok(()), unsafe { Self::owner(prev) })
+    }
+
+    /// Takes the callback out; what is returned is to be dropped. A freed cell stays freed.
+    ///
+    /// Bounded, fully ordered when there was one, any context.
+    #[inline]
+    pub fn clear(&self) -> Option<C> {
+        if !self.is_set() {
+            return None;
+        }
+        let prev = self.0.xchg(NONE, Full);
+        if prev == FREED {
+            return self.free();
+        }
+        // SAFETY: It was taken out of the word just now.
+        unsafe { Self::owner(prev) }
+    }
+
+    /// Takes the callback out for good; what is returned is to be dropped.
+    ///
+    /// Bounded, fully ordered, any context.
+    #[inline]
+    pub fn free(&self) -> Option<C> {
+        let prev = self.0.xchg(FREED, Full);
+        // SAFETY: It was taken out of the word just now.
+        unsafe { Self::owner(prev) }
+    }
+
+    /// The owner that a word stands for.
+    ///
+    /// # Safety
+    ///
+    /// The word must have been taken out of a cell, and be given to this function once.
+    #[inline]
+    unsafe fn owner(word: usize) -> Option<C> {
+        // SAFETY: By the type invariants of the cell it came from.
+        (word > FREED).then(|| unsafe { C::from_foreign(word as *mut c_void) })
+    }
+}
+
+impl<C: Callback> Default for CallbackCell<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

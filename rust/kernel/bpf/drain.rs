@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Performing what was queued: the one place that knows all kinds of objects.
+
+use super::{
+    cpu::Cpu,
+    deferred::{
+        self,
+        Dispatch,
+        Head,
+        Kind, //
+    },
+    pending::Op,
+    prog::ProgRef,
+    timer::Timer,
+    work::WorkItem,
+};
+use crate::sync::{
+    atomic::Relaxed,
+    rcu::callback::Callback, //
+};
+use core::ptr::NonNull;
+
+struct Kinds;
+
+impl Dispatch for Kinds {
+    unsafe fn perform(head: NonNull<Head>, op: Op) {
+        // SAFETY: By the safety requirements of this function.
+        if unsafe { head.as_ref() }.kind().is_work() {
+            // SAFETY: As above, and a work item it is.
+            unsafe { WorkItem::perform(head, op) }
+        } else {
+            // SAFETY: As above, and a timer it is.
+            unsafe { Timer::perform(head, op) }
+        }
+    }
+
+    fn reclaim(kind: Kind) -> Callback {
+        if kind.is_work() {
+            WorkItem::reclaim
+        } else {
+            Timer::reclaim
+        }
+    }
+}
+
+/// Performs what is queued on the lists of `cpu`. Hard interrupt on that CPU, or, when it is down or
+/// coming up, interrupts disabled on another one.
+pub(super) fn drain(cpu: &Cpu) {
+    let this = Cpu::this();
+
+    this.begin_drain();
+    deferred::drain::<Kinds>(this, cpu.objects());
+
+    // Putting a program, too, does things that can be traced.
+    this.busy()
+        .store(core::ptr::from_ref(cpu).cast_mut().cast(), Relaxed);
+    for node in cpu.progs().del_all() {
+        // SAFETY: The node comes from the list.
+        unsafe { ProgRef::from_node(node) }.put_now();
+    }
+    this.busy().store(core::ptr::null_mut(), Relaxed);
+
+    if !cpu.late().is_empty() {
+        cpu.kick_late();
+    }
+}
+
+/// Performs what became too long a chain for [`drain`]. Task context, interrupts disabled.
+pub(super) fn drain_late(cpu: &Cpu) {
+    let this = Cpu::this();
+
+    this.begin_late();
+    deferred::drain::<Kinds>(this, cpu.late());
+}

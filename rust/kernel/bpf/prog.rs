@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! BPF programs, and their subprograms as callbacks.
+//!
+//! C headers: [`include/linux/bpf.h`](srctree/include/linux/bpf.h),
+//! [`include/linux/filter.h`](srctree/include/linux/filter.h)
+
+use super::{
+    async_cb::{
+        AsyncCallback,
+        Installed, //
+    },
+    callback::Callback,
+    cpu::{
+        must_defer,
+        Cpu, //
+    },
+    link::Node,
+    map::{
+        Map,
+        MapRef, //
+    },
+    timer::TimerCallback,
+    work::{
+        HoldError,
+        WorkCallback, //
+    },
+};
+use crate::{
+    bindings,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu::tasks_trace, //
+    },
+    types::ForeignOwnable,
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+/// A reference to a BPF program.
+///
+/// # Invariants
+///
+/// The pointer is that of a loaded program, not of a subprogram, and comes with one reference.
+#[doc(alias = "bpf_prog")]
+pub struct ProgRef(NonNull<bindings::bpf_prog>);
+
+// SAFETY: A program may be used and put by any thread.
+unsafe impl Send for ProgRef {}
+
+impl ProgRef {
+    /// Takes a reference unless there is none left. Any context; a fully ordered atomic
+    /// read-modify-write.
+    ///
+    /// # Safety
+    ///
+    /// `prog` must be that of a loaded program, valid at least as long as this runs.
+    #[doc(alias = "bpf_prog_inc_not_zero")]
+    unsafe fn tryget(prog: NonNull<bindings::bpf_prog>) -> Option<Self> {
+        // SAFETY: By the safety requirements of this function.
+        let ret = unsafe { bindings::bpf_prog_inc_not_zero(prog.as_ptr()) };
+        // The C function returns an error for one reason only.
+        // INVARIANT: A reference was taken.
+        crate::error::from_err_ptr(ret)
+            .is_ok()
+            .then_some(Self(prog))
+    }
+
+    /// Drops the reference if it is not the last one.
+    fn put_unless_last(&self) -> bool {
+        // SAFETY: By the type invariants the program is valid, and `aux` with it. The count is only
+        // accessed atomically.
+        let count = unsafe { Atomic::from_ptr(&raw mut (*(*self.0.as_ptr()).aux).refcnt.counter) };
+        let mut old = count.load(Relaxed);
+        while old > 1 {
+            // Full: as `bpf_prog_put()`.
+            match count.cmpxchg(old, old - 1, Full) {
+                Ok(_) => return true,
+                Err(seen) => old = seen,
+            }
+        }
+        false
+    }
+
+    /// The program whose last reference was queued as `node`.
+    ///
+    /// # Safety
+    ///
+    /// `node` must have been taken from [`Cpu::progs`].
+    pub(super) unsafe fn from_node(node: Node) -> Self {
+        // SAFETY: `drop` put the node of a program there, with the reference.
+        // INVARIANT: See above.
+        Self(unsafe { NonNull::new_unchecked(bindings::bpf_async_node_prog(node.as_ptr())) })
+    }
+
+    /// Drops the reference where the last one may be put: not when a lock may be held that
+    /// freeing a program takes.
+    pub(super) fn put_now(self) {
+        let prog = self.0;
+        core::mem::forget(self);
+        // SAFETY: By the type invariants there is a reference, which is given up.
+        unsafe { bindings::bpf_prog_put(prog.as_ptr()) };
+    }
+}
+
+impl Drop for ProgRef {
+    #[doc(alias = "bpf_prog_put")]
+    fn drop(&mut self) {
+        if !must_defer() {
+            // SAFETY: By the type invariants there is a reference, which is given up.
+            unsafe { bindings::bpf_prog_put(self.0.as_ptr()) };
+            return;
+        }
+        if self.put_unless_last() {
+            return;
+        }
+        let cpu = Cpu::this();
+        if !cpu.busy().load(Relaxed).is_null() {
+            cpu.note_nested();
+        }
+        // SAFETY: The program is valid. Whoever has the only reference has the node to itself: it
+        // is otherwise used when the last reference has been put. Others may take a reference
+        // meanwhile, but then theirs is never the last. Interrupts are disabled.
+        unsafe {
+            let node = bindings::bpf_async_prog_node(self.0.as_ptr());
+            cpu.add_prog(NonNull::new_unchecked(node));
+        }
+    }
+}
+
+/// A function of a loaded program that is protected for `'a`.
+///
+/// # Invariants
+///
+/// The pointer is that of a subprogram: `aux->func[i]` of a loaded program that has not been freed.
+#[derive(Clone, Copy)]
+pub struct Subprog<'a>(
+    NonNull<bindings::bpf_prog>,
+    PhantomData<&'a bindings::bpf_prog>,
+);
+
+impl Subprog<'_> {
+    /// The subprogram of `aux`'s program that begins at `function`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when there is none.
+    ///
+    /// # Safety
+    ///
+    /// `aux` must be that of a loaded program, valid for the lifetime of what is returned.
+    unsafe fn find(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
+        // SAFETY: By the safety requirements of this function. Array and count are set when a
+        // program is loaded, and stay; a program without subprograms has the count 0.
+        let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt) };
+        if funcs.is_null() {
+            return Err(EINVAL);
+        }
+        for i in 0..count as usize {
+            // SAFETY: `i` is in bounds, and every entry is a subprogram.
+            let this = Self(
+                unsafe { NonNull::new_unchecked(*funcs.add(i)) },
+                PhantomData,
+            );
+            if this.function() == function {
+                return Ok(this);
+            }
+        }
+        Err(EINVAL)
+    }
+
+    /// The address of its code.
+    #[inline]
+    fn function(&self) -> usize {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).bpf_func }.map_or(0, |f| f as usize)
+    }
+
+    /// What it shares with the program that it belongs to.
+    #[inline]
+    fn owner_aux(&self) -> *mut bindings::bpf_prog_aux {
+        // SAFETY: By the type invariants; a subprogram's `main_prog_aux` is its owner's.
+        unsafe { (*(*self.0.as_ptr()).aux).main_prog_aux }
+    }
+
+    /// Takes a reference to the program that it belongs to, unless there is none left.
+    fn owner(&self) -> Option<ProgRef> {
+        // SAFETY: The owner is valid for as long as its subprograms are.
+        unsafe { ProgRef::tryget(NonNull::new((*self.owner_aux()).prog)?) }
+    }
+
+    /// Calls it as a callback.
+    ///
+    /// # Safety
+    ///
+    /// The subprogram must be one that the verifier has checked as a callback for this kind of
+    /// object; `value` must be a value of `map` and valid.
+    unsafe fn call(&self, map: &Map, value: *mut c_void) {
+        // The verifier has checked that the callback returns 0.
+        // SAFETY: By the type invariants and the safety requirements of this function.
+        unsafe { call(self.function(), map, value) };
+    }
+}
+
+/// # Safety
+///
+/// `function` must be that of a [`Subprog`] which is protected throughout; otherwise as
+/// [`Subprog::call`].
+unsafe fn call(function: usize, map: &Map, value: *mut c_void) {
+    let mut index = 0u32;
+    let key = map.key_of_value(value, &mut index);
+    // CAST: The addresses are passed as the 64-bit registers of BPF.
+    // SAFETY: By the safety requirements of this function. The address is that of a function of
+    // this type: all BPF callbacks are called with five registers.
+    unsafe {
+        bindings::bpf_async_call(
+            core::mem::transmute::<usize, bindings::bpf_callback_t>(function),
+            map.as_ptr() as u64,
+            key as u64,
+            value as u64,
+        )
+    };
+}
+
+/// A subprogram with a reference to the program that it belongs to, in one pointer.
+///
+/// # Invariants
+///
+/// The pointer is that of a subprogram, and comes with one reference to its owner.
+pub struct ProgCallback(NonNull<bindings::bpf_prog>);
+
+// SAFETY: A program may be used and put by any thread.
+unsafe impl Send for ProgCallback {}
+
+impl ProgCallback {
+    /// The callback for a function that the verifier gives as an address.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` when the program has no such function.
+    /// - `ENOENT` when the program has no reference left.
+    ///
+    /// # Safety
+    ///
+    /// `aux` must be that of the loaded program that is running.
+    pub unsafe fn new(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
+        // SAFETY: By the safety requirements of this function; a program that is running is valid.
+        let func = unsafe { Subprog::find(aux, function)? };
+        // INVARIANT: The reference goes with the pointer.
+        core::mem::forget(func.owner().ok_or(ENOENT)?);
+        Ok(Self(func.0))
+    }
+
+    /// Whether `current` is the callback that [`ProgCallback::new`] would give.
+    #[inline]
+    pub fn is(current: Subprog<'_>, aux: *const bindings::bpf_prog_aux, function: usize) -> bool {
+        current.function() == function && core::ptr::eq(current.owner_aux(), aux)
+    }
+}
+
+impl Drop for ProgCallback {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the subprogram is valid, and so is its owner, to which
+        // there is a reference that goes away with this.
+        // INVARIANT: The owner is a loaded program.
+        unsafe {
+            let aux = Subprog(self.0, PhantomData).owner_aux();
+            drop(ProgRef(NonNull::new_unchecked((*aux).prog)));
+        }
+    }
+}
+
+// SAFETY: The pointer is that of a `struct bpf_prog`, with its alignment, and not null.
+unsafe impl ForeignOwnable for ProgCallback {
+    const FOREIGN_ALIGN: usize = core::mem::align_of::<bindings::bpf_prog>();
+    type Borrowed<'a> = Subprog<'a>;
+    type BorrowedMut<'a> = Subprog<'a>;
+
+    #[inline]
+    fn into_foreign(self) -> *mut c_void {
+        let ptr = self.0.as_ptr().cast();
+        core::mem::forget(self);
+        ptr
+    }
+
+    #[inline]
+    unsafe fn from_foreign(ptr: *mut c_void) -> Self {
+        // INVARIANT: The pointer came from `into_foreign`, and the reference comes back with it.
+        // SAFETY: As above.
+        Self(unsafe { NonNull::new_unchecked(ptr.cast()) })
+    }
+
+    #[inline]
+    unsafe fn borrow<'a>(ptr: *mut c_void) -> Subprog<'a> {
+        // INVARIANT: The pointer came from `into_foreign`, and the owner is valid for `'a`.
+        // SAFETY: As above.
+        Subprog(unsafe { NonNull::new_unchecked(ptr.cast()) }, PhantomData)
+    }
+
+    #[inline]
+    unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> Subprog<'a> {
+        // SAFETY: The same requirements as those of `borrow`.
+        unsafe { Self::borrow(ptr) }
+    }
+}
+
+// SAFETY: A program and its subprograms are freed after an RCU grace period, or for a sleepable
+// program after one of RCU Tasks Trace, which implies one.
+unsafe impl Callback for ProgCallback {}
+
+impl AsyncCallback for ProgCallback {
+    type Container = Map;
+}
+
+impl TimerCallback for ProgCallback {
+    fn call(installed: Installed<'_, Self>) {
+        // SAFETY: The verifier has checked the callbacks that it gives to `bpf_timer_set_callback`.
+        // The value belongs to the object, which was not freed when it was looked at, and the
+        // memory of values is kept for RCU readers.
+        unsafe {
+            installed
+                .callback
+                .call(installed.container, installed.value)
+        };
+    }
+}
+
+/// A callback of a work item with all that it uses.
+///
+/// # Invariants
+///
+/// `function` is that of a subprogram of `_prog`; `value` is a value of `map`.
+pub struct HeldCallback {
+    function: usize,
+    value: *mut c_void,
+    map: MapRef,
+    _prog: ProgRef,
+}
+
+impl WorkCallback for ProgCallback {
+    type Held = HeldCallback;
+
+    fn hold(installed: &Installed<'_, Self>) -> Result<HeldCallback, HoldError> {
+        // While it is in the cell it has a reference, so if there is none it was taken out.
+        let prog = installed.callback.owner().ok_or(HoldError::Replaced)?;
+        let map = installed.container.tryget().ok_or(HoldError::Gone)?;
+        // INVARIANT: As they came out of the object.
+        Ok(HeldCallback {
+            function: installed.callback.function(),
+            value: installed.value,
+            map,
+            _prog: prog,
+        })
+    }
+
+    fn call(held: &HeldCallback, _guard: &tasks_trace::Guard) {
+        // SAFETY: The reference protects the function, which the verifier has checked for
+        // `bpf_wq_set_callback`. The map is protected by its reference, and the memory of its
+        // values by the guard, which is older than the look at the object.
+        unsafe { call(held.function, &held.map, held.value) };
+    }
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Timers: `bpf_timer`.
+//!
+//! | operation      | task, softirq | interrupts disabled, hard interrupt, NMI |
+//! |----------------|---------------|------------------------------------------|
+//! | `start`        | inline        | queued                                   |
+//! | `cancel`       | inline, waits | `EOPNOTSUPP`                             |
+//! | `cancel_async` | inline        | queued, `ECANCELED`                      |
+
+use super::{
+    async_cb::{
+        AsyncCallback,
+        AsyncCb,
+        Installed,
+        Payload,
+        Slot, //
+    },
+    cpu::{
+        must_defer,
+        running_timer,
+        set_running_timer, //
+    },
+    deferred::{
+        Head,
+        Kind,
+        Last, //
+    },
+    link::Link,
+    pending::{
+        Op,
+        StartFlags, //
+    },
+};
+use crate::{
+    bindings,
+    prelude::*,
+    sync::{
+        atomic::{
+            Full,
+            Relaxed, //
+        },
+        rcu, //
+    },
+    time::hrtimer::raw::{
+        Clock,
+        Mode,
+        RawHrTimer, //
+    },
+};
+use core::ptr::NonNull;
+
+/// The timer of an object.
+#[doc(alias = "bpf_hrtimer")]
+#[repr(transparent)]
+pub struct Timer(RawHrTimer);
+
+/// A callback of timers.
+pub trait TimerCallback: AsyncCallback {
+    /// Calls it. Softirq context; the RCU guard is held throughout.
+    fn call(installed: Installed<'_, Self>);
+}
+
+type Erased = AsyncCb<Timer, ()>;
+
+impl Timer {
+    fn start(&self, nanos: i64, flags: StartFlags) {
+        let mode = if flags.abs { Mode::ABS } else { Mode::REL };
+        let mode = if flags.pinned { mode.pinned() } else { mode };
+        // SAFETY: Before the object is freed the timer is cancelled, when nobody can start it any
+        // more: see `reclaim`.
+        unsafe { self.0.start(nanos, mode) }
+    }
+
+    /// Performs a queued operation.
+    ///
+    /// # Safety
+    ///
+    /// `head` must be that of an object with a timer, to which the caller has a reference.
+    pub(super) unsafe fn perform(head: NonNull<Head>, op: Op) {
+        // SAFETY: By the safety requirements of this function.
+        let timer = unsafe { Erased::from_head(head).as_ref() }.payload();
+        match op {
+            Op::Nop => {}
+            Op::Cancel => {
+                timer.0.try_to_cancel();
+            }
+            Op::Start { nanos, flags } => timer.start(nanos, flags),
+        }
+    }
+
+    fn retire(last: Last) {
+        // SAFETY: `reclaim` is the function for timers.
+        unsafe { last.retire(Self::reclaim) };
+    }
+
+    /// Frees an object with a timer.
+    ///
+    /// # Safety
+    ///
+    /// Called by RCU with the link of an object with a timer that has no reference left.
+    pub(super) unsafe extern "C" fn reclaim(head: *mut bindings::callback_head) {
+        // SAFETY: The link is the first field of an object.
+        let cb = unsafe { NonNull::new_unchecked(head.cast::<Erased>()) };
+        // An operation that was overtaken by `cancel_and_free` may have started the timer. Nobody
+        // can any more: who could see the object had a guard that is gone by now.
+        // SAFETY: The object is still valid.
+        if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {
+            // It fired just now, and its function is an RCU reader.
+            // SAFETY: There is no reference left, and nobody who could take one.
+            unsafe { Link::call_rcu(cb.cast(), Self::reclaim) };
+            return;
+        }
+        // SAFETY: The timer is stopped, and its function is not running.
+        unsafe { Erased::free(cb) };
+    }
+
+    /// What the timer calls when it expires.
+    ///
+    /// # Safety
+    ///
+    /// `timer` must be that of an `AsyncCb<Timer, C>`, which stays valid until this returns.
+    unsafe extern "C" fn fired<C: TimerCallback>(
+        timer: *mut bindings::hrtimer,
+    ) -> bindings::hrtimer_restart {
+        // CAST: `Timer` is transparent over `RawHrTimer`, which is over `hrtimer`.
+        // SAFETY: By the safety requirements of this function; see `reclaim`.
+        let cb = unsafe { AsyncCb::<Timer, C>::from_payload(timer.cast()).as_ref() };
+        let guard = rcu::read_lock();
+
+        if let Some(installed) = cb.installed(&guard) {
+            // For `cancel` to see whom it would wait for. Timer callbacks do not nest on a CPU.
+            set_running_timer(core::ptr::from_ref(cb).cast_mut().cast());
+            C::call(installed);
+            set_running_timer(core::ptr::null_mut());
+        }
+        bindings::hrtimer_restart::HRTIMER_NORESTART
+    }
+}
+
+// SAFETY: The kind is that of timers.
+unsafe impl<C: TimerCallback> Payload<C> for Timer {
+    const KIND: Kind = Kind::TIMER;
+    type Config = Clock;
+
+    unsafe fn setup(cb: NonNull<AsyncCb<Self, C>>, clock: Clock) {
+        // Relative, as in C: a timer on `CLOCK_REALTIME` is thereby put on the monotonic clock.
+        // SAFETY: The payload is where the timer is, and stays; `fired` is its function.
+        unsafe {
+            RawHrTimer::setup(
+                AsyncCb::payload_ptr(cb).cast(),
+                Self::fired::<C>,
+                clock,
+                Mode::REL,
+            )
+        };
+    }
+
+    #[inline]
+    fn stop(cb: &AsyncCb<Self, C>) {
+        let last = if must_defer() {
+            cb.head().enqueue_owned(Op::Cancel)
+        } else {
+            cb.payload().0.try_to_cancel();
+            cb.head().put()
+        };
+        if let Some(last) = last {
+            Self::retire(last);
+        }
+    }
+}
+
+/// Counts a callback that is about to wait for another timer's, for as long as it exists.
+struct Cancelling<'a>(&'a Head);
+
+impl<'a> Cancelling<'a> {
+    /// # Errors
+    ///
+    /// `EDEADLK` when somebody is about to wait for `running`'s callback, which is the caller:
+    /// it might be `target`'s, or one that waits for it.
+    fn new(target: &'a Head, running: &Head) -> Result<Self> {
+        let this = Self(target);
+        // Fully ordered: of two callbacks that cancel each other one at least sees the other.
+        // Litmus: cancelling.
+        this.add(1);
+        if running.cancelling.load(Relaxed) != 0 {
+            return Err(EDEADLK);
+        }
+        Ok(this)
+    }
+
+    fn add(&self, delta: i16) {
+        let count = &self.0.cancelling;
+        let mut old = count.load(Relaxed);
+        // At most one callback a CPU is in here, so that the count cannot overflow, and the loop
+        // ends.
+        while let Err(seen) = count.cmpxchg(old, old.wrapping_add(delta), Full) {
+            old = seen;
+        }
+    }
+}
+
+impl Drop for Cancelling<'_> {
+    fn drop(&mut self) {
+        self.add(-1);
+    }
+}
+
+impl<C: TimerCallback> Slot<Timer, C> {
+    /// Starts the timer, or moves it when it is started.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` when there is no timer, or no callback.
+    /// - `ENOENT` when the timer was freed meanwhile.
+    /// - `EDEADLK` when this would be done from inside of doing it: see [`Head::enqueue`].
+    #[doc(alias = "bpf_timer_start")]
+    #[inline]
+    pub fn start(&self, nanos: i64, flags: StartFlags) -> Result {
+        let guard = rcu::read_lock();
+        let cb = self.get(&guard)?;
+        if !cb.callback().is_set() {
+            return Err(EINVAL);
+        }
+        let last = if must_defer() {
+            cb.head().enqueue(Op::Start { nanos, flags })?
+        } else {
+            let last = cb.head().settle();
+            cb.payload().start(nanos, flags);
+            last
+        };
+        if let Some(last) = last {
+            Timer::retire(last);
+        }
+        Ok(())
+    }
+
+    /// Takes the callback out, stops the timer and waits for a callback that is running; returns
+    /// whether it was started.
+    ///
+    /// # Errors
+    ///
+    /// - `EOPNOTSUPP` when interrupts are disabled or in NMI.
+    /// - `EINVAL` when there is no timer.
+    /// - `EDEADLK` when the caller is this timer's callback, or that of a timer that somebody
+    ///   waits for.
+    #[doc(alias = "bpf_timer_cancel")]
+    pub fn cancel(&self) -> Result<bool> {
+        if must_defer() {
+            return Err(EOPNOTSUPP);
+        }
+        // What was the callback is dropped after the guard.
+        let _old;
+        let guard = rcu::read_lock();
+        let cb = self.get(&guard)?;
+        let running = running_timer().cast::<Head>();
+
+        if core::ptr::eq(running, cb.head()) {
+            return Err(EDEADLK);
+        }
+        // Only callbacks are counted: nobody waits for anybody else.
+        let _cancelling = match NonNull::new(running) {
+            // SAFETY: The callback that is running on this CPU is the one that is calling, so that
+            // its object stays.
+            Some(running) => Some(Cancelling::new(cb.head(), unsafe { running.as_ref() })?),
+            None => None,
+        };
+        _old = cb.callback().clear();
+        let last = cb.head().settle();
+        let was_started = cb.payload().0.cancel();
+        if let Some(last) = last {
+            Timer::retire(last);
+        }
+        Ok(was_started)
+    }
+
+    /// Stops the timer unless its callback is running; returns whether it was started. The
+    /// callback stays.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` when there is no timer.
+    /// - `ECANCELED` when interrupts are disabled or in NMI: it is done as soon as they are enabled.
+    /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
+    /// - `EPERM` when the callback is running.
+    #[doc(alias = "bpf_timer_cancel_async")]
+    pub fn cancel_async(&self) -> Result<bool> {
+        let guard = rcu::read_lock();
+        let cb = self.get(&guard)?;
+        if must_defer() {
+            if let Some(last) = cb.head().enqueue(Op::Cancel)? {
+                Timer::retire(last);
+            }
+            return Err(ECANCELED);
+        }
+        let last = cb.head().settle();
+        let result = cb.payload().0.try_to_cancel();
+        if let Some(last) = last {
+            Timer::retire(last);
+        }
+        if result < 0 {
+            // The C function says -1, which is this.
+            return Err(EPERM);
+        }
+        Ok(result != 0)
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work items: `bpf_wq`.
+//!
+//! A work item that is pending or running has a reference to its object, so that the object is
+//! never freed under its function. The function begins with an RCU Tasks Trace read side, and only
+//! in there looks at the callback and takes references to everything the callback uses.
+
+use super::{
+    async_cb::{
+        AsyncCallback,
+        AsyncCb,
+        Installed,
+        Payload,
+        Slot, //
+    },
+    cpu::must_defer,
+    deferred::{
+        Head,
+        Kind,
+        Last, //
+    },
+    pending::Op,
+};
+use crate::{
+    bindings,
+    prelude::*,
+    sync::{
+        barrier::smp_mb,
+        barrier::Full,
+        rcu::{
+            self,
+            tasks_trace, //
+        },
+    },
+    types::Opaque, //
+};
+use core::ptr::NonNull;
+
+/// The work item of an object.
+#[doc(alias = "bpf_work")]
+#[repr(C)]
+pub struct WorkItem {
+    work: Opaque<bindings::work_struct>,
+    /// What runs the callback: it knows its type.
+    run: unsafe fn(NonNull<Erased>),
+}
+
+type Erased = AsyncCb<WorkItem, ()>;
+
+/// Why a callback cannot be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldError {
+    /// It was replaced just now: look again.
+    Replaced,
+    /// What it works on is going away.
+    Gone,
+}
+
+/// A callback of work items.
+pub trait WorkCallback: AsyncCallback {
+    /// The callback with references to everything that it uses.
+    type Held;
+
+    /// Takes the references.
+    fn hold(installed: &Installed<'_, Self>) -> Result<Self::Held, HoldError>;
+
+    /// Calls it. Task context, may sleep; the Tasks Trace guard protects the value.
+    fn call(held: &Self::Held, guard: &tasks_trace::Guard);
+}
+
+impl WorkItem {
+    fn work(&self) -> *mut bindings::work_struct {
+        self.work.get()
+    }
+
+    /// Queues the work item; returns `false` when it is pending already.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have a reference to the object, which is the work item's when this returns
+    /// `true`.
+    unsafe fn schedule(&self) -> bool {
+        // SAFETY: The work is set up; the reference keeps it until it has run.
+        unsafe { bindings::bpf_async_schedule_work(self.work()) }
+    }
+
+    /// Takes the work item from its queue; returns whether it was there. The caller then has the
+    /// reference that was the work item's.
+    #[must_use = "when true the work item's reference is to be dropped"]
+    fn cancel(&self) -> bool {
+        // SAFETY: The work is set up.
+        unsafe { bindings::cancel_work(self.work()) }
+    }
+
+    /// Performs a queued operation.
+    ///
+    /// # Safety
+    ///
+    /// `head` must be that of an object with a work item, to which the caller has a reference.
+    pub(super) unsafe fn perform(head: NonNull<Head>, op: Op) {
+        // SAFETY: By the safety requirements of this function.
+        let cb = unsafe { Erased::from_head(head).as_ref() };
+        let drop_one = match op {
+            Op::Nop => false,
+            Op::Cancel => cb.payload().cancel(),
+            Op::Start { .. } => {
+                cb.head().get();
+                // SAFETY: With the reference from above.
+                !unsafe { cb.payload().schedule() }
+            }
+        };
+        if drop_one {
+            if let Some(last) = cb.head().put() {
+                // Does not happen: the caller has a reference.
+                Self::retire(last);
+            }
+        }
+    }
+
+    fn retire(last: Last) {
+        // SAFETY: `reclaim` is the function for work items.
+        unsafe { last.retire(Self::reclaim) };
+    }
+
+    /// Frees an object with a work item.
+    ///
+    /// # Safety
+    ///
+    /// Called by RCU with the link of an object with a work item that has no reference left.
+    pub(super) unsafe extern "C" fn reclaim(head: *mut bindings::callback_head) {
+        // SAFETY: The link is the first field of an object. Without a reference the work item is
+        // neither pending nor running, and nobody can see it to queue it.
+        unsafe { Erased::free(NonNull::new_unchecked(head.cast())) };
+    }
+
+    /// The work function. Not generic, so that the code that drops the last reference, after which
+    /// a module may go away, is never part of a module.
+    ///
+    /// # Safety
+    ///
+    /// `work` must be that of an object, to which there is a reference for this run.
+    unsafe extern "C" fn work_fn(work: *mut bindings::work_struct) {
+        // CAST: The work is the first field of a `repr(C)` `WorkItem`.
+        // SAFETY: By the safety requirements of this function.
+        let this = unsafe { Erased::from_payload(work.cast()) };
+        // SAFETY: The reference for this run keeps the object.
+        let cb = unsafe { this.as_ref() };
+        // SAFETY: `run` was set together with the type of the callback.
+        unsafe { (cb.payload().run)(this) };
+        if let Some(last) = cb.head().put() {
+            Self::retire(last);
+        }
+    }
+
+    /// Runs the callback, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be an `AsyncCb<WorkItem, C>` to which the caller has a reference.
+    unsafe fn run<C: WorkCallback>(this: NonNull<Erased>) {
+        // SAFETY: By the safety requirements of this function.
+        let cb = unsafe { this.cast::<AsyncCb<Self, C>>().as_ref() };
+
+        // Before anything is looked at: from here on the value's memory stays, and so does the
+        // text of a program.
+        let trace = tasks_trace::read_lock();
+        let Some(held) = Self::hold(cb) else { return };
+
+        // SAFETY: An FFI call, paired below.
+        unsafe { bindings::migrate_disable() };
+        C::call(&held, &trace);
+        // SAFETY: Paired with the call above.
+        unsafe { bindings::migrate_enable() };
+        trace.unlock();
+        drop(held);
+    }
+
+    fn hold<C: WorkCallback>(cb: &AsyncCb<Self, C>) -> Option<C::Held> {
+        let guard = rcu::read_lock();
+        loop {
+            match C::hold(&cb.installed(&guard)?) {
+                Ok(held) => return Some(held),
+                Err(HoldError::Gone) => return None,
+                // Somebody has put another callback in and dropped this one; a start that was
+                // meant for the new one has returned 0, so it has to run.
+                Err(HoldError::Replaced) => {}
+            }
+        }
+    }
+}
+
+// SAFETY: The kind is that of work items.
+unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
+    const KIND: Kind = Kind::WORK;
+    type Config = ();
+
+    unsafe fn setup(cb: NonNull<AsyncCb<Self, C>>, _config: ()) {
+        // SAFETY: The payload is valid for writes; the work stays where it is.
+        unsafe {
+            let this = AsyncCb::payload_ptr(cb);
+            (&raw mut (*this).run).write(Self::run::<C>);
+            bindings::bpf_async_init_work(this.cast(), Some(Self::work_fn));
+        }
+    }
+
+    #[inline]
+    fn stop(cb: &AsyncCb<Self, C>) {
+        let last = if must_defer() {
+            cb.head().enqueue_owned(Op::Cancel)
+        } else {
+            let pending = cb.payload().cancel().then(|| cb.head().put());
+            debug_assert!(!matches!(pending, Some(Some(_))));
+            cb.head().put()
+        };
+        if let Some(last) = last {
+            Self::retire(last);
+        }
+    }
+}
+
+impl<C: WorkCallback> Slot<WorkItem, C> {
+    /// Queues the work item; nothing happens when it is pending. What was written before is visible
+    /// to the run that follows.
+    ///
+    /// Any context: with interrupts disabled or in NMI it is done as soon as they are enabled.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` when there is no work item, or no callback.
+    /// - `ENOENT` when it was freed meanwhile.
+    /// - `EDEADLK` when this would be done from inside of doing it: see [`Head::enqueue`].
+    #[doc(alias = "bpf_wq_start")]
+    #[inline]
+    pub fn start(&self) -> Result {
+        let guard = rcu::read_lock();
+        let cb = self.get(&guard)?;
+        if !cb.callback().is_set() {
+            return Err(EINVAL);
+        }
+        let last = if must_defer() {
+            cb.head().enqueue(Op::START)?
+        } else {
+            // Full: when the work item is still pending here, whoever clears that is ordered
+            // after what the caller wrote before. Litmus: work-pending.
+            smp_mb(Full);
+            // SAFETY: The work is set up.
+            if unsafe { bindings::bpf_async_work_pending(cb.payload().work()) } {
+                return Ok(());
+            }
+            if !cb.head().tryget() {
+                return Err(ENOENT);
+            }
+            // SAFETY: With the reference from above.
+            if unsafe { cb.payload().schedule() } {
+                None
+            } else {
+                cb.head().put()
+            }
+        };
+        if let Some(last) = last {
+            WorkItem::retire(last);
+        }
+        Ok(())
+    }
+}
