@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -128,8 +131,57 @@ out:
 static const char *h10(int seconds) { return from_tracepoint(SAME); }
 static const char *h11(int seconds) { return from_tracepoint(PAIR); }
 
+static bool put_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+#define CGROOT	"/run/bpf_async_cgroup"
+#define CGROUP	CGROOT "/test"
+
+/* A memory cgroup of our own, so that its events can be provoked. */
+static const char *enter_cgroup(void)
+{
+	mkdir(CGROOT, 0700);
+	if (mount("cgroup2", CGROOT, "cgroup2", 0, NULL) && errno != EBUSY)
+		return fail("cannot mount the cgroups: %s", strerror(errno));
+	put_text(CGROOT "/cgroup.subtree_control", "+memory");
+	mkdir(CGROUP, 0700);
+	if (!put_text(CGROUP "/cgroup.procs", "0"))
+		return fail("cannot enter a cgroup: %s", strerror(errno));
+	return NULL;
+}
+
+static void leave_cgroup(void)
+{
+	put_text(CGROUP "/memory.high", "max");
+	put_text(CGROOT "/cgroup.procs", "0");
+	rmdir(CGROUP);
+	umount(CGROOT);
+}
+
+/* How often memory.high has been exceeded: each time is an event. */
+static long high_events(void)
+{
+	char line[64];
+	long n = -1;
+	FILE *f = fopen(CGROUP "/memory.events", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "high %ld", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
 /* Elements come and go in sched_switch, where the run queue is locked. */
-static const char *h14(int seconds)
+static const char *under_rq_lock(int seconds, bool events)
 {
 	struct lockup_bpf *sk = lockup_load();
 	const char *err = NULL;
@@ -137,6 +189,8 @@ static const char *h14(int seconds)
 
 	if (!sk)
 		return fail("cannot load lockup.bpf.o");
+	/* The maps are charged to the cgroup that is full from here on. */
+	CHECK(!events || put_text(CGROUP "/memory.high", "0"), "setting memory.high");
 	sk->bss->on = RQ_LOCK;
 	while (now_ns() < end) {
 		poll_pause();
@@ -149,6 +203,26 @@ static const char *h14(int seconds)
 	    (unsigned long long)sk->bss->hits);
 out:
 	lockup_bpf__destroy(sk);
+	return err;
+}
+
+static const char *h14(int seconds)
+{
+	return under_rq_lock(seconds, false);
+}
+
+static const char *h12(int seconds)
+{
+	const char *err = enter_cgroup();
+	long n;
+
+	if (!err)
+		err = under_rq_lock(seconds, true);
+	n = high_events();
+	leave_cgroup();
+	if (!err && n < 1)
+		err = fail("the cgroup had no event");
+	say("%ld events of the cgroup", n);
 	return err;
 }
 
@@ -275,6 +349,8 @@ const struct test lockup_tests[] = {
 	{ "H10", h10, "start from the tracepoint of the same start", .own_boot = true },
 	{ "H11", h11, "starts that beget starts over two timers", .own_boot = true,
 	  .c_says = "without end" },
+	{ "H12", h12, "init under the run queue's lock, with events of a full cgroup",
+	  .own_boot = true, .seconds = 3 },
 	{ "H13", h13, "last references dropped inside call_rcu", .own_boot = true },
 	{ "H14", h14, "the life of an element under the run queue's lock", .own_boot = true,
 	  .seconds = 3 },

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* H7, H8, H16, H18 to H22: references, memory, and who drops the last. */
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "regress.h"
 
@@ -91,23 +89,6 @@ out:
 	return err;
 }
 
-static const char *stall(const char *symbol, int cpu)
-{
-	char text[64];
-	int err;
-
-	snprintf(text, sizeof(text), "%s %d", symbol, cpu);
-	err = module_write("stall", text);
-	return err ? fail("cannot stall at %s: %d", symbol, err) : NULL;
-}
-
-static bool stalled(void)
-{
-	char text[32];
-
-	return !module_read("stall", text, sizeof(text)) && !strcmp(text, "stalled");
-}
-
 /* CPU 1 is held inside init, before it allocates, while we run on CPU 0. */
 static const char *init_races(struct script_bpf *sk)
 {
@@ -121,11 +102,11 @@ static const char *init_races(struct script_bpf *sk)
 	for (wq = 0; wq < 2; wq++) {
 		init = wq ? STEP(W_INIT, HASH, 0) : STEP(T_INIT, HASH, 0, .flags = 1);
 		sc = script_put(sk, 1, &init, 1);
-		TRY(stall("bpf_map_kmalloc_nolock", 1));
+		TRY(stall("bpf_map_kmalloc_nolock", 1, 0));
 		runner_start(&r);
 		CHECK(WAIT_UNTIL(stalled(), 10), "init did not get to its allocation");
 		CHECK(one(sk, PROG_A, init) == 0, "init on the other CPU");
-		module_write("stall", "release");
+		stall_release();
 		runner_join(&r);
 		CHECK(sc->s[0].ret == -EBUSY, "the later init answered %lld",
 		      (long long)sc->s[0].ret);
@@ -133,17 +114,17 @@ static const char *init_races(struct script_bpf *sk)
 	for (wq = 0; wq < 2; wq++) {
 		init = wq ? STEP(W_INIT, HASH, 1) : STEP(T_INIT, HASH, 1, .flags = 1);
 		sc = script_put(sk, 1, &init, 1);
-		TRY(stall("bpf_map_kmalloc_nolock", 1));
+		TRY(stall("bpf_map_kmalloc_nolock", 1, 0));
 		runner_start(&r);
 		CHECK(WAIT_UNTIL(stalled(), 10), "init did not get to its allocation");
 		CHECK(drop_map(sk, HASH), "closing the map");
-		module_write("stall", "release");
+		stall_release();
 		runner_join(&r);
 		CHECK(sc->s[0].ret == -EPERM, "init after the last user reference: %lld",
 		      (long long)sc->s[0].ret);
 	}
 out:
-	module_write("stall", "release");
+	stall_release();
 	return err;
 }
 
@@ -160,6 +141,33 @@ static const char *never_started(struct script_bpf *sk)
 		EXPECT(0, W_SET, map, 1);	/* left to the map's end */
 	}
 out:
+	return err;
+}
+
+/* cancel drops the program although the timer's object stays with its map. */
+static const char *h25(int seconds)
+{
+	struct script_bpf *a = script_load(PROG_A), *b = NULL;
+	const char *err = NULL;
+	struct script *sc;
+	__u32 id;
+
+	CHECK(a, "cannot load script.bpf.o");
+	b = script_load_sharing(a, PROG_B);
+	CHECK(b, "cannot load script.bpf.o again");
+	id = script_prog_id(a, PROG_A);
+	sc = RUN(a, PROG_A, IRQS_ON, STEP(T_INIT, HASH, 0, .flags = 1), STEP(T_SET, HASH, 0),
+		 STEP(T_START, HASH, 0, .nsecs = FAR), STEP(T_SET, HASH, 0), STEP(T_CANCEL, HASH, 0));
+	CHECK(sc->s[4].ret == 1, "cancel: %lld", (long long)sc->s[4].ret);
+	script_unload(a);
+	a = NULL;
+	CHECK(WAIT_UNTIL((rcu_wait(), !prog_exists(id)), 10), "the program stayed after cancel");
+	sc = RUN(b, PROG_B, IRQS_ON, STEP(T_INIT, HASH, 0, .flags = 1), STEP(T_START, HASH, 0));
+	CHECK(sc->s[0].ret == -EBUSY && sc->s[1].ret == -EINVAL, "the timer after it: %lld, %lld",
+	      (long long)sc->s[0].ret, (long long)sc->s[1].ret);
+out:
+	script_unload(a);
+	script_unload(b);
 	return err;
 }
 
@@ -326,6 +334,7 @@ const struct test refs_tests[] = {
 	{ "H20", h20, "no memory: init says so, nothing else fails",
 	  .c_says = "without memory" },
 	{ "H21", h21, "after everything is unloaded nothing is left" },
+	{ "H25", h25, "cancel leaves no program behind" },
 	{ "H22", h22, "load and unload with a busy wq, teardown bounded", .own_boot = true,
 	  .seconds = 5 },
 	{}

@@ -76,6 +76,10 @@ int run_prog(int fd, __u32 mark);
 int load_module(void);
 int module_write(const char *file, const char *text);
 int module_read(const char *file, char *buf, size_t size);
+/* Hold the next call of symbol on cpu whose fourth argument has the bits. */
+const char *stall(const char *symbol, int cpu, unsigned long bits);
+bool stalled(void);
+void stall_release(void);
 
 /* script.c: the interpreter in script.bpf.c */
 struct script_bpf;

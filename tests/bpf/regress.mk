@@ -64,7 +64,7 @@ $(OUT)/bpf_async_regress: $(OBJS) $(LIBBPF)
 
 $(OUT)/bpf_async_test.ko: $(HERE)../kmod/bpf_async_test.c $(HERE)../kmod/Kbuild $(KBUILD)/vmlinux
 	mkdir -p $(OUT)/kmod
-	$(KMAKE) -s -C $(KBUILD) M=$(HERE)../kmod MO=$(OUT)/kmod modules
+	+$(KMAKE) -s -C $(KBUILD) M=$(HERE)../kmod MO=$(OUT)/kmod modules
 	cp $(OUT)/kmod/bpf_async_test.ko $@.tmp
 	mv $@.tmp $@
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* H23 to H28: what each call answers and what becomes of it. */
+/* H23, H24, H26 to H28, H32: what each call answers and what becomes of it. */
 #include <errno.h>
 
 #include "regress.h"
@@ -8,6 +8,7 @@
 #define MS	1000000ULL
 #define ABS	1	/* BPF_F_TIMER_ABS */
 #define PIN	2	/* BPF_F_TIMER_CPU_PIN */
+#define SOFT	4	/* HRTIMER_MODE_SOFT, as every bpf_timer */
 
 static const int clocks[] = { 0, 1, 7 };
 
@@ -111,6 +112,52 @@ static const char *newest_wins_across(struct script_bpf *sk)
 	CHECK(one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 1)) == 1,
 	      "a cancel_async() that returned before start() was called undid the start");
 out:
+	return err;
+}
+
+/*
+ * A deferred start is held inside hrtimer_start() on CPU 0; an NMI on CPU 1
+ * asks for a cancel, CPU 2 cancels inline. Once that has returned, nothing may
+ * be armed any more, whenever CPU 0 goes on.
+ */
+static const char *cancel_of_held_start(struct script_bpf *sk)
+{
+	struct step start = STEP(T_START, HASH, 0, .nsecs = FAR);
+	struct step cancel = STEP(T_CANCEL, HASH, 0);
+	struct runner a = { .sk = sk, .nr = 1, .context = IRQS_OFF, .cpu = 0 };
+	struct runner c = { .sk = sk, .nr = 2, .cpu = 2 };
+	const char *err = NULL;
+	bool a_runs = false, c_runs = false;
+	struct script *sc;
+
+	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
+	EXPECT(0, T_SET, HASH, 0);
+	script_put(sk, 1, &start, 1);
+	script_put(sk, 2, &cancel, 1);
+	pin_cpu(1);
+	TRY(stall("hrtimer_start_range_ns", 0, SOFT));
+	runner_start(&a);
+	a_runs = true;
+	CHECK(WAIT_UNTIL(stalled(), 10), "the deferred start is not performed");
+	sc = RUN(sk, PROG_A, IN_NMI, STEP(T_CANCEL_ASYNC, HASH, 0));
+	CHECK(sc->s[0].ret == -ECANCELED, "cancel_async in NMI: %lld", (long long)sc->s[0].ret);
+	runner_start(&c);
+	c_runs = true;
+	/* Either it returns, or it rightly waits for the start: both are fine. */
+	(void)WAIT_UNTIL(c.runs, 0.5);
+	stall_release();
+	c_runs = false;
+	CHECK(!runner_join(&c), "the cancelling script did not run");
+	a_runs = false;
+	CHECK(!runner_join(&a), "the starting script did not run");
+	CHECK(one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 0)) == 0,
+	      "a start that was being performed took effect after cancel() had returned");
+out:
+	stall_release();
+	if (a_runs)
+		runner_join(&a);
+	if (c_runs)
+		runner_join(&c);
 	return err;
 }
 
@@ -306,6 +353,7 @@ static const char *h24(int s) { return with_script(newest_wins_across); }
 static const char *h26(int s) { return with_script(deferred); }
 static const char *h27(int s) { return with_script(pinned); }
 static const char *h28(int s) { return with_script(bad_input); }
+static const char *h32(int s) { return with_script(cancel_of_held_start); }
 
 const struct test semantics_tests[] = {
 	{ "H23", h23, "start before set_callback and after cancel is refused" },
@@ -314,5 +362,7 @@ const struct test semantics_tests[] = {
 	{ "H26", h26, "the newest deferred operation wins, no expiry is early" },
 	{ "H27", h27, "a pinned timer fires on the CPU that asked" },
 	{ "H28", h28, "bad input: the documented error, nothing changed" },
+	{ "H32", h32, "cancel of a deferred start that is being performed", .own_boot = true,
+	  .c_says = "took effect after cancel() had returned" },
 	{}
 };

@@ -205,3 +205,25 @@ int module_read(const char *file, char *buf, size_t size)
 		*end = 0;
 	return 0;
 }
+
+const char *stall(const char *symbol, int cpu, unsigned long bits)
+{
+	char text[96];
+	int err;
+
+	snprintf(text, sizeof(text), "%s %d %lx", symbol, cpu, bits);
+	err = module_write("stall", text);
+	return err ? fail("cannot stall at %s: %d", symbol, err) : NULL;
+}
+
+bool stalled(void)
+{
+	char text[32];
+
+	return !module_read("stall", text, sizeof(text)) && !strcmp(text, "stalled");
+}
+
+void stall_release(void)
+{
+	module_write("stall", "release");
+}

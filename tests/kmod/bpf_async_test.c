@@ -10,9 +10,10 @@
  *    bpf_map_kmalloc_nolock() return NULL, in any context. fail_nolock does
  *    the same one level lower (kmalloc_nolock()), and only for calls made
  *    while the task that wrote N is current.
- *  - A delay at a chosen point. "SYMBOL[+OFFSET] [CPU]" written to stall makes
- *    the next call that gets there spin until "release" is written, or for
- *    STALL_LIMIT_NS. Reading says idle, armed, stalled or released.
+ *  - A delay at a chosen point. "SYMBOL[+OFFSET] [CPU [BITS]]" written to stall
+ *    makes the next call that gets there spin until "release" is written, or
+ *    for STALL_LIMIT_NS; on that CPU only, and only when the function's fourth
+ *    argument has all BITS. Reading says idle, armed, stalled or released.
  *
  * The files are in /sys/kernel/debug/bpf_async_test/.
  */
@@ -190,6 +191,7 @@ static DEFINE_MUTEX(stall_lock);	/* writers of the file */
 static struct kprobe stall_probe;
 static char stall_symbol[KSYM_NAME_LEN];
 static int stall_cpu;
+static unsigned long stall_bits;	/* of the fourth argument */
 static int stall_state;
 static bool stall_registered;
 
@@ -198,6 +200,8 @@ static int stall_pre(struct kprobe *kp, struct pt_regs *regs)
 	u64 end = ktime_get_mono_fast_ns() + STALL_LIMIT_NS;
 
 	if (stall_cpu >= 0 && smp_processor_id() != stall_cpu)
+		return 0;
+	if ((regs->cx & stall_bits) != stall_bits)
 		return 0;
 	if (cmpxchg(&stall_state, STALL_ARMED, STALL_STALLED) != STALL_ARMED)
 		return 0;
@@ -223,8 +227,9 @@ static int stall_on(const char *text)
 
 	stall_off();
 	stall_cpu = -1;
+	stall_bits = 0;
 	memset(&stall_probe, 0, sizeof(stall_probe));
-	if (sscanf(text, "%127s %d", stall_symbol, &stall_cpu) < 1)
+	if (sscanf(text, "%127s %d %lx", stall_symbol, &stall_cpu, &stall_bits) < 1)
 		return -EINVAL;
 	plus = strchr(stall_symbol, '+');
 	if (plus) {
