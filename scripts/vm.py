@@ -104,8 +104,8 @@ def default_console(image):
 class Outcome:
     """What one VM did."""
 
-    def __init__(self, ended, status, broken, console):
-        self.ended, self.status, self.broken = ended, status, broken
+    def __init__(self, ended, status, qemu, console):
+        self.ended, self.status, self.broken, self.qemu = ended, status, qemu.broken, qemu.process.returncode
         self.text = read_console(console)
         self.reports = find_reports(self.text)
 
@@ -117,7 +117,7 @@ def boot(options, how, console, silent=False, limit=None):
         console.write_text("", encoding="utf-8")
         with Qemu(command, interactive=options.shell, silent=silent) as qemu:
             ended = qemu.wait(options.timeout if limit is None else limit)
-        return Outcome(ended, guest.exit_status(), qemu.broken, console)
+        return Outcome(ended, guest.exit_status(), qemu, console)
 
 
 def probe_kvm(options):
@@ -171,7 +171,8 @@ def verdict(options, outcome, console):
         if not outcome.text.strip():
             say("QEMU ended before the kernel said anything; what it said stands above")
             return FAILED
-        say(f"the VM ended before the command did, without a report; its console: {console}")
+        how = "" if outcome.qemu == 0 else f" (QEMU's exit status: {outcome.qemu})"
+        say(f"the VM ended before the command did, without a report{how}; its console: {console}")
         show_tail(outcome.text)
         return FAULT
     return outcome.status

@@ -53,7 +53,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(vm("kill -9 $$")[0], 137)
 
     def test_folder_and_environment(self):
-        with tempfile.TemporaryDirectory(prefix="with space ", dir=HERE) as folder:
+        with tempfile.TemporaryDirectory(prefix="with space ") as folder:
             code, out, _ = vm('pwd; echo "$WORD"', "--env", "WORD=it's", cwd=folder)
             self.assertEqual((code, out.decode()), (0, f"{folder}\nit's\n"))
 
@@ -74,7 +74,7 @@ class Commands(unittest.TestCase):
         self.assertIn(b" made_up=1 ", out)
 
     def test_what_is_written(self):
-        with tempfile.TemporaryDirectory(dir=HERE) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             kept, lost = Path(folder, "kept"), Path(folder, "lost")
             kept.mkdir()
             lost.mkdir()
@@ -98,7 +98,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(vm(self.PANIC, "--expect-report", "sysrq triggered")[0], 0)
 
     def test_healthy_traces(self):
-        with tempfile.NamedTemporaryFile(dir=HERE) as file:
+        with tempfile.NamedTemporaryFile() as file:
             code, _, err = vm("echo l > /proc/sysrq-trigger; echo t > /proc/sysrq-trigger", "--console", file.name)
             console = Path(file.name).read_text(errors="replace")
         self.assertEqual((code, err), (0, ""))

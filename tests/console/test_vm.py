@@ -38,7 +38,7 @@ class WithCache(unittest.TestCase):
     """A cache of its own with a stand-in for virtme-ng and QEMU."""
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(dir=HERE)      # not /tmp and not /var/tmp: what a guest sees differs there
+        folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.cache = Path(folder.name)
         self.qemu = self.cache / "bin/qemu-system-x86_64"
