@@ -107,7 +107,7 @@ static const char *nothing_left(struct counts before)
 
 #define SAME (c = count_all(), rcu_wait(), c.progs <= before.progs && \
 	      c.maps <= before.maps && c.objects <= before.objects)
-	if (!WAIT_UNTIL(SAME, 20))
+	if (!WAIT_UNTIL(SAME, 40))
 		return fail("left behind: %d programs, %d maps, %ld objects",
 			    c.progs - before.progs, c.maps - before.maps,
 			    c.objects - before.objects);
