@@ -215,7 +215,7 @@ def run_kernel(kernel, args):
         run_group(kernel, group, args, results)
     say(f"{kernel.label}: {counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
-    return cases, results
+    return sorted(cases, key=lambda case: int(case.name[1:]) if case.name[1:].isdigit() else 99), results
 
 
 def counts(results):
