@@ -11,10 +11,13 @@ kernel or --only, the name says so (out/selftests-rust-debug.json).
 """
 
 import argparse
+import fcntl
 import os
 import re
+import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 
 from selftests import build, catalog, run, table
@@ -32,9 +35,10 @@ def arguments(argv):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
     parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
-    parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
-    parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
-    parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
+    parser.add_argument("--kver", default=os.environ.get("KVER") or "7.3",
+                        help="kernel version or series (default: the newest 7.3 in the cache)")
+    parser.add_argument("--kernel-c", metavar="DIR", help="build folder or image of the C kernel")
+    parser.add_argument("--kernel-rust", metavar="DIR", help="build folder or image of the Rust kernel")
     parser.add_argument("--tree", metavar="DIR", help="kernel source (default: what the kernel was built from)")
     parser.add_argument("--only", metavar="NAME", help="run this test alone")
     parser.add_argument("--cpus", type=int, default=2, help="of the virtual machine, 2 or more")
@@ -49,11 +53,12 @@ def cache():
     return Path(os.environ.get("BPF_ASYNC_CACHE") or Path.home() / ".cache/bpf-async").absolute()
 
 
-def newest(impl, suffix):
-    """The version of the newest 7.3 kernel in the cache, or None."""
-    found = [match.group(1) for path in (cache() / "build").glob(f"7.3.*-{impl}{suffix}")
-             if (match := re.fullmatch(rf"(7\.3\.\d+)-{impl}{suffix}", path.name))]
-    return max(found, key=lambda text: int(text.split(".")[2]), default=None)
+def newest(impl, series, suffix):
+    """The build folder of the newest kernel of a series (7.3, or 7.3.4 itself)."""
+    pattern = re.compile(rf"{re.escape(series)}((?:\.\d+)?)-{impl}{suffix}")
+    found = [(int(match.group(1)[1:] or 0), path) for path in (cache() / "build").glob("*")
+             if (match := pattern.fullmatch(path.name))]
+    return max(found, default=(0, None))[1]
 
 
 def kernel_for(impl, args):
@@ -62,10 +67,22 @@ def kernel_for(impl, args):
     hint = f"run 'make kernel IMPL={impl}{' DEBUG=1' if args.debug else ''}' first"
     if given:
         return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}")
-    version = args.kver or newest(impl, suffix)
-    if not version:
-        raise build.BuildError(f"no {impl} kernel in {cache() / 'build'}; {hint}")
-    return build.Kernel(cache() / "build" / f"{version}-{impl}{suffix}", impl, hint)
+    folder = newest(impl, args.kver, suffix)
+    if not folder:
+        raise build.BuildError(f"no {impl} kernel {args.kver} in {cache() / 'build'}; {hint}")
+    return build.Kernel(folder, impl, hint)
+
+
+def locked(folder, text):
+    """Held until we end: two runs in one folder would spoil each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"{text}: waiting for another run")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def run_one(impl, args):
@@ -74,33 +91,49 @@ def run_one(impl, args):
     tree = Path(args.tree).resolve() if args.tree else kernel.tree
     if not (tree / "Makefile").is_file():
         raise build.BuildError(f"{tree} is no kernel source; give it with --tree")
-    version = args.kver or re.search(r"Linux (\S+),", build.source_of(tree)).group(1)
+    version = re.search(r"Linux (\S+),", build.source_of(tree)).group(1)
     label = f"{version}-{impl}{'-debug' if args.debug else ''}"
+    if kernel.folder.parent == cache() / "build":
+        label = kernel.folder.name
+    # Trees of one version can differ: each has its own bpftool and libbpf.
+    tools = cache() / "selftests" / f"tools-{tree.name}-{zlib.crc32(str(tree).encode()):08x}"
     folder = cache() / "selftests" / label
     started = time.monotonic()
-    absent, header = build.build(kernel, tree, folder, cache() / "selftests" / f"{version}-tools",
-                                 cache() / "logs" / f"selftests-{label}.build.log",
-                                 lambda text: say(f"{label}: {text}"))
-    built = time.monotonic()
-    tests = catalog.tests(header, args.debug)
-    sample = kernel.sample if impl == "rust" else None
-    results = {name: Result("left out", why) for name, why in absent.items()}
-    if args.only:
-        known = [test.name for test in tests] + list(absent) + [catalog.SAMPLE]
-        if args.only not in known:
-            raise build.BuildError(f"no test is called {args.only}; there are: {' '.join(sorted(known))}")
-        tests = [test for test in tests if test.name == args.only]
-        sample = sample if args.only == catalog.SAMPLE else None
-        results = {name: res for name, res in results.items() if name == args.only}
-    results.update(run.Runner(kernel.image, folder, tests, cache() / "logs", label, sample,
-                              args.cpus, args.debug, say).run())
+    with locked(folder, label):
+        with locked(tools, label):
+            absent, header = build.build(kernel, tree, folder, tools,
+                                         cache() / "logs" / f"selftests-{label}.build.log",
+                                         lambda text: say(f"{label}: {text}"))
+        built = time.monotonic()
+        tests, absent, sample = choose(catalog.tests(header, args.debug), absent,
+                                       kernel.sample if impl == "rust" else None, args.only)
+        results = {name: Result("left out", why) for name, why in absent.items()}
+        results.update(run.Runner(kernel.image, folder, tests, cache() / "logs", label, sample,
+                                  args.cpus, args.debug, say).run())
     say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
     return results, kernel.provenance(tree)
 
 
+def choose(tests, absent, sample, only):
+    """What of all that is to be run, or said to be left out."""
+    if not only:
+        return tests, absent, sample
+    known = [test.name for test in tests] + list(absent) + [catalog.SAMPLE]
+    if only not in known:
+        raise build.BuildError(f"no test is called {only}; there are: {' '.join(sorted(known))}")
+    return ([test for test in tests if test.name == only],
+            {name: why for name, why in absent.items() if name == only},
+            sample if only == catalog.SAMPLE else None)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def main(argv):
     args = arguments(argv)
+    signal.signal(signal.SIGTERM, interrupted)       # the virtual machine must end with us
     impls = ("c", "rust") if args.impl == "both" else (args.impl,)
     columns, built = {}, {}
     try:
@@ -116,7 +149,8 @@ def main(argv):
               "same command again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
+        if "BPF_ASYNC_OUTER" not in os.environ:      # else the script that called us says it
+            print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
         return 130
     failures = table.problems(columns)
     parts = ["selftests", *([] if args.impl == "both" else [args.impl]),

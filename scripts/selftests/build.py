@@ -25,6 +25,8 @@ class Kernel:
 
     def __init__(self, folder, impl, hint):
         self.folder, self.impl = Path(folder).resolve(), impl
+        if self.folder.name == "bzImage":
+            self.folder = self.folder.parents[3]
         for part in ("arch/x86/boot/bzImage", "vmlinux", ".config", "Module.symvers"):
             if not (self.folder / part).exists():
                 raise BuildError(f"no {impl} kernel: {self.folder / part} is missing; {hint}")
@@ -93,8 +95,11 @@ def commit():
 def source_of(tree):
     """Version and place of a kernel source tree."""
     makefile = (Path(tree) / "Makefile").read_text()
-    version = ".".join(re.search(rf"^{key} = (\d*)$", makefile, re.M).group(1)
-                       for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
+    numbers = [re.search(rf"^{key} = (\d*)$", makefile, re.M)
+               for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
+    if not all(numbers):
+        raise BuildError(f"{tree} is no kernel source; give it with --tree")
+    version = ".".join(number.group(1) for number in numbers)
     home = os.path.expanduser("~")
     place = str(tree)
     return f"Linux {version}, {'~' + place[len(home):] if place.startswith(home + '/') else place}"

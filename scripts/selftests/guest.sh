@@ -4,7 +4,7 @@
 # Runs inside the booted kernel: guest.sh FOLDER PLAN [MODULE]
 #
 # FOLDER has test_progs and bpf_testmod.ko. A line of PLAN is
-#   name <tab> filter <tab> seconds <tab> attempts <tab> needs
+#   name <tab> filter <tab> seconds <tab> attempts <tab> again <tab> needs
 # Every test gets a process of its own, so that a time limit, a crash and a
 # repetition concern it alone. Lines that begin with @@ are for
 # selftests/parse.py; the same words go to the kernel's log, so that a report
@@ -21,7 +21,7 @@ mark() {
 }
 
 run_test() {
-	local name=$1 filter=$2 limit=$3 attempts=$4 needs=$5 n out rc
+	local name=$1 filter=$2 limit=$3 attempts=$4 again=$5 needs=$6 n out rc
 	if [ "$needs" = pmu ] && [ ! -e "$PMU" ]; then
 		mark "leftout $name no PMU in this virtual machine, so no NMI from a cycle counter"
 		return
@@ -33,10 +33,10 @@ run_test() {
 		rc=$?
 		printf '%s\n' "$out"
 		mark "end $name $n $rc"
-		[[ $'\n'$out == *$'\n#'*" $name:SKIP"* ]] || break
+		[[ $'\n'$out == *$'\n#'*" $name:$again"* ]] || break
 	done
 	# Only a verbose run says why something was skipped.
-	if [ "$rc" = 0 ] && [ "$attempts" = 1 ] && [[ $out == *:SKIP* ]]; then
+	if [ "$rc" = 0 ] && [ "$again" != SKIP ] && [[ $out == *:SKIP* ]]; then
 		mark "why $name"
 		timeout -k 5 "$limit" ./test_progs -v -a "$filter" 2>&1 < /dev/null |
 			grep -E '^#|[Ss][Kk][Ii][Pp]'
@@ -69,8 +69,8 @@ if ! insmod bpf_testmod.ko || ! rmmod bpf_testmod; then
 	exit 1
 fi
 mark ready
-while IFS=$'\t' read -r name filter limit attempts needs; do
-	run_test "$name" "$filter" "$limit" "$attempts" "$needs"
+while IFS=$'\t' read -r name filter limit attempts again needs; do
+	run_test "$name" "$filter" "$limit" "$attempts" "$again" "$needs"
 done < "$plan"
 [ -z "$module" ] || run_module
 mark "done"

@@ -25,6 +25,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     subtests: dict = field(default_factory=dict)   # name -> Result
+    earlier: list = field(default_factory=list)    # why earlier attempts failed
 
     def as_dict(self):
         out = {"status": self.status}
@@ -32,6 +33,8 @@ class Result:
             out["reason"] = self.reason
         if self.attempts > 1:
             out["attempts"] = self.attempts
+        if self.earlier:
+            out["failed before"] = self.earlier
         if self.subtests:
             out["subtests"] = {name: sub.as_dict() for name, sub in self.subtests.items()}
         return out
@@ -41,7 +44,7 @@ class Result:
         return [(name, self)] + [(f"{name}/{sub}", res) for sub, res in self.subtests.items()]
 
 
-def judge(name, lines, code, limit, max_attempts=1, attempt=1):
+def judge(name, lines, code, limit, max_attempts=1, attempt=1, again="-"):
     """The result of one test that ended with exit status `code`."""
     result = Result("fail", attempts=attempt)
     # A test's own complaints come first, then each subtest's before its line.
@@ -80,7 +83,7 @@ def judge(name, lines, code, limit, max_attempts=1, attempt=1):
             result.reason = first or next(
                 (sub for sub, res in result.subtests.items() if res.status == "fail"),
                 "test_progs gives no reason")
-        if status == "skip" and max_attempts > 1:
+        if status == "skip" and again == "SKIP":
             result.reason = f"undecided after {attempt} of at most {max_attempts} runs"
     return result
 
@@ -149,8 +152,12 @@ class Stream:
             last = next((line.strip() for line in reversed(self.lines) if line.strip()), "")
             self.results[name] = Result("pass" if code == "0" else "fail", last)
         else:
-            self.results[name] = judge(name, self.lines, int(code), test.limit,
-                                       test.attempts, int(attempt))
+            before = self.results.get(name)
+            result = judge(name, self.lines, int(code), test.limit,
+                           test.attempts, int(attempt), test.again)
+            if before and before.status == "fail":
+                result.earlier = [*before.earlier, before.reason]
+            self.results[name] = result
         self.running, self.lines = None, []
 
     def _on_why(self, name):

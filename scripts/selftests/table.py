@@ -84,8 +84,12 @@ def rows(columns):
 
 def _note(found):
     """The reasons, said once when both kernels have the same."""
-    said = {impl: res.reason for impl, res in found.items()
-            if res and res.reason and res.status != "pass"}
+    said = {}
+    for impl, res in found.items():
+        if res and res.status == "pass" and res.earlier:
+            said[impl] = "failed before: " + ", ".join(res.earlier)
+        elif res and res.reason and res.status != "pass":
+            said[impl] = res.reason
     if len(set(said.values())) == 1 and len(said) == sum(res is not None for res in found.values()):
         return next(iter(said.values()))
     return "; ".join(f"{TITLES[impl]}: {reason}" for impl, reason in said.items())

@@ -68,7 +68,7 @@ class Judge(unittest.TestCase):
         self.assertEqual(result.status, "fail")
 
     def test_undecided(self):
-        result = judge("#7       timer:SKIP", max_attempts=10, attempt=10)
+        result = judge("#7       timer:SKIP", max_attempts=10, attempt=10, again="SKIP")
         self.assertEqual((result.status, result.reason),
                          ("skip", "undecided after 10 of at most 10 runs"))
 
@@ -94,6 +94,13 @@ class Stream(unittest.TestCase):
         stream = self.feed("@@begin timer 1\n#1       timer:SKIP\n@@end timer 1 0\n"
                            "@@begin timer 2\n#1       timer:OK\n@@end timer 2 0")
         self.assertEqual((stream.results["timer"].status, stream.results["timer"].attempts), ("pass", 2))
+
+    def test_failure_before_a_pass_stays_to_be_seen(self):
+        stream = self.feed("@@begin timer 1\nt:FAIL:late\n#1       timer:FAIL\n@@end timer 1 1\n"
+                           "@@begin timer 2\n#1       timer:OK\n@@end timer 2 0")
+        result = stream.results["timer"]
+        self.assertEqual((result.status, result.attempts, result.earlier), ("pass", 2, ["t:FAIL:late"]))
+        self.assertEqual(result.as_dict()["failed before"], ["t:FAIL:late"])
 
     def test_cut_off_in_a_test(self):
         stream = self.feed("@@ready\n@@begin timer 1\nsome words")

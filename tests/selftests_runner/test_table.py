@@ -81,6 +81,10 @@ class Output(unittest.TestCase):
         self.assertEqual(rows["b"], ({"c": "skip", "rust": "crash"}, "C: why; Rust: BUG: here"))
         self.assertEqual(rows["m"][0], {"c": "-", "rust": "pass"})
 
+    def test_earlier_failure(self):
+        rows = table.rows({"c": results(a="pass"), "rust": results(a=Result("pass", attempts=2, earlier=["late"]))})
+        self.assertEqual(rows[0], ("a", {"c": "pass", "rust": "pass, run 2"}, "Rust: failed before: late"))
+
     def test_render(self):
         text = table.render(self.COLUMNS, self.BUILT)
         self.assertRegex(text.split("\n")[0], r"^test +C +Rust +reason$")
