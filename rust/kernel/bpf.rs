@@ -23,6 +23,8 @@ mod cpu;
 pub mod deferred;
 mod drain;
 mod ffi;
+#[cfg(CONFIG_RUST_BPF_ASYNC_KUNIT_TEST)]
+mod kunit;
 mod link;
 pub mod map;
 pub mod owner;

@@ -16,9 +16,9 @@ use crate::{
 
 /// What an [`IrqWork`] runs.
 ///
-/// The implementing type is the data that the function works on; it is shared with whoever holds
-/// the [`IrqWork`], hence [`Sync`].
-pub trait IrqWorkItem: Sync {
+/// The implementing type is the data that the function works on. It is shared with whoever holds the
+/// [`IrqWork`], hence [`Sync`]; and a work that is leaked may still run, hence `'static`.
+pub trait IrqWorkItem: Sync + 'static {
     /// Runs the work.
     ///
     /// # Context
@@ -160,4 +160,81 @@ impl<T: IrqWorkItem> PinnedDrop for IrqWork<T> {
 pub unsafe fn queue_raw(work: *mut bindings::irq_work) -> bool {
     // SAFETY: By the safety requirements of this function.
     unsafe { bindings::irq_work_queue(work) }
+}
+
+#[cfg(CONFIG_RUST_IRQ_WORK_KUNIT_TEST)]
+#[macros::kunit_tests(rust_irq_work)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    };
+
+    struct Count {
+        runs: Arc<Atomic<i32>>,
+        in_hardirq: Atomic<bool>,
+    }
+
+    impl IrqWorkItem for Count {
+        fn run(&self) {
+            // SAFETY: An FFI call without requirements.
+            let in_hardirq = unsafe { bindings::irq_work_kunit_in_hardirq() };
+            self.in_hardirq.store(in_hardirq, Relaxed);
+            self.runs.add(1, Relaxed);
+        }
+    }
+
+    fn count() -> Result<(Arc<Atomic<i32>>, Pin<KBox<IrqWork<Count>>>)> {
+        let runs = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let data = Count {
+            runs: runs.clone(),
+            in_hardirq: Atomic::new(false),
+        };
+        Ok((runs, KBox::pin_init(IrqWork::new(data), GFP_KERNEL)?))
+    }
+
+    /// Every queueing that said so has one run, in hard interrupt context.
+    #[test]
+    fn runs_once_for_each_queueing() -> Result {
+        let (runs, work) = count()?;
+        for n in 1..=100 {
+            assert!(work.as_ref().queue());
+            work.as_ref().sync();
+            assert_eq!(runs.load(Relaxed), n);
+        }
+        assert!(work.data().in_hardirq.load(Relaxed));
+        Ok(())
+    }
+
+    /// What is pending is not queued twice.
+    #[test]
+    fn pending_work_is_queued_once() -> Result {
+        let (runs, work) = count()?;
+        // SAFETY: FFI calls that disable and enable interrupts on this CPU.
+        unsafe { bindings::irq_work_kunit_irq_disable() };
+        let (first, second) = (work.as_ref().queue(), work.as_ref().queue());
+        let early = runs.load(Relaxed);
+        // SAFETY: Paired with the call above.
+        unsafe { bindings::irq_work_kunit_irq_enable() };
+        work.as_ref().sync();
+        assert!(first);
+        assert!(!second);
+        assert_eq!(early, 0);
+        assert_eq!(runs.load(Relaxed), 1);
+        Ok(())
+    }
+
+    /// Dropping waits: afterwards the function does not touch its data any more.
+    #[test]
+    fn drop_waits() -> Result {
+        let (runs, work) = count()?;
+        assert!(work.as_ref().queue());
+        drop(work);
+        assert_eq!(runs.load(Relaxed), 1);
+        Ok(())
+    }
 }

@@ -140,6 +140,9 @@ pub struct Item<T> {
     value: T,
 }
 
+// SAFETY: The node is only used by the list that the item is on, if any.
+unsafe impl<T: Send> Send for Item<T> {}
+
 impl<T> Item<T> {
     /// Creates an item that is on no list.
     pub const fn new(value: T) -> Self {
@@ -266,5 +269,80 @@ impl<T: Send> Iterator for Batch<T> {
 impl<T: Send> Drop for Batch<T> {
     fn drop(&mut self) {
         self.for_each(drop);
+    }
+}
+
+#[cfg(CONFIG_RUST_LLIST_KUNIT_TEST)]
+#[macros::kunit_tests(rust_llist)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    };
+
+    struct Counted(Arc<Atomic<i32>>, u32);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.add(1, Relaxed);
+        }
+    }
+
+    fn filled(drops: &Arc<Atomic<i32>>, count: u32) -> Result<List<Counted>> {
+        let list = List::new();
+        for n in 0..count {
+            let was_empty = list.push(KBox::new(Item::new(Counted(drops.clone(), n)), GFP_KERNEL)?);
+            assert_eq!(was_empty, n == 0);
+        }
+        Ok(list)
+    }
+
+    /// Items come out in the order in which they went in, each once.
+    #[test]
+    fn takes_in_order() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let list = filled(&drops, 10)?;
+        let mut next = 0;
+        for item in list.take_all() {
+            assert_eq!(item.1, next);
+            next += 1;
+        }
+        assert_eq!(next, 10);
+        assert_eq!(drops.load(Relaxed), 10);
+        assert!(list.is_empty());
+        assert!(list.take_all().next().is_none());
+        Ok(())
+    }
+
+    /// Whoever has been given an item may put it on a list at once.
+    #[test]
+    fn item_can_go_back_while_iterating() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let list = filled(&drops, 10)?;
+        for item in list.take_all() {
+            list.push(item);
+        }
+        assert_eq!(list.take_all().count(), 10);
+        assert_eq!(drops.load(Relaxed), 10);
+        Ok(())
+    }
+
+    /// What is left in a batch or in a list is freed with it.
+    #[test]
+    fn nothing_is_lost() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        drop(filled(&drops, 3)?);
+        assert_eq!(drops.load(Relaxed), 3);
+        let list = filled(&drops, 4)?;
+        let mut batch = list.take_all();
+        drop(batch.next());
+        assert_eq!(drops.load(Relaxed), 4);
+        drop(batch);
+        assert_eq!(drops.load(Relaxed), 7);
+        Ok(())
     }
 }

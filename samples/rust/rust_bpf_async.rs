@@ -299,7 +299,7 @@ impl Drop for RustBpfAsync {
         );
         let (queued, ran) = (counts.queued.load(Relaxed), counts.ran.load(Relaxed));
         let created = counts.created.load(Relaxed);
-        let freed = created - domain.live();
+        let freed = created - i64::from(domain.live());
 
         pr_info!("timers: {started} started, {fired} fired, {cancelled} cancelled\n");
         pr_info!("work items: {queued} queued, {ran} ran\n");

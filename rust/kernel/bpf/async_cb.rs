@@ -110,13 +110,34 @@ pub struct AsyncCb<P, C> {
 }
 
 /// A callback together with what it is called on, protected by an RCU guard.
+///
+/// # Invariants
+///
+/// All three came out of one object that had not been freed when the guard existed already.
 pub struct Installed<'g, C: AsyncCallback + 'g> {
+    callback: C::Borrowed<'g>,
+    container: &'g C::Container,
+    value: *mut c_void,
+}
+
+impl<'g, C: AsyncCallback> Installed<'g, C> {
     /// The callback.
-    pub callback: C::Borrowed<'g>,
+    #[inline]
+    pub fn callback(&self) -> &C::Borrowed<'g> {
+        &self.callback
+    }
+
     /// The container of the object.
-    pub container: &'g C::Container,
+    #[inline]
+    pub fn container(&self) -> &'g C::Container {
+        self.container
+    }
+
     /// The value in the container that the object belongs to.
-    pub value: *mut c_void,
+    #[inline]
+    pub fn value(&self) -> *mut c_void {
+        self.value
+    }
 }
 
 impl<P, C> AsyncCb<P, C> {
@@ -201,6 +222,7 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
         if container & GONE != 0 {
             return None;
         }
+        // INVARIANT: See above.
         Some(Installed {
             callback,
             // SAFETY: By the type invariants. The mark is set before the container goes away,
@@ -273,9 +295,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         } else {
             P::KIND
         };
-        let memory = container
-            .allocate(size_of::<AsyncCb<P, C>>())
-            .ok_or(ENOMEM)?;
+        let memory = container.allocate(size_of::<AsyncCb<P, C>>())?;
         let cb = memory.cast::<AsyncCb<P, C>>();
         // SAFETY: The memory has the size of an object and the alignment of `kmalloc()`; each field
         // is written, the payload by `setup`, which gets all else complete.

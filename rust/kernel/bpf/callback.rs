@@ -54,6 +54,7 @@ pub struct Freed;
 ///
 /// - What [`ForeignOwnable::borrow`] gives must stay valid for an RCU grace period after the owner
 ///   was dropped: it is used under an RCU read-side guard that began before that.
+/// - It must be sound to borrow it from several contexts at once.
 /// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
 pub unsafe trait Callback: ForeignOwnable + Send {}
 

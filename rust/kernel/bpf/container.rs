@@ -7,12 +7,12 @@ use crate::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
             Full,
             Relaxed, //
         },
-        Completion, //
+        Completion,
+        Refcount, //
     },
 };
 use core::ptr::NonNull;
@@ -31,7 +31,12 @@ pub unsafe trait Container: Sync {
     const TRACKED: bool;
 
     /// Allocates memory for an object, from any context.
-    fn allocate(&self, size: usize) -> Option<NonNull<c_void>>;
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM` when there is none.
+    /// - `EPERM` when the container is known not to take objects any more.
+    fn allocate(&self, size: usize) -> Result<NonNull<c_void>>;
 
     /// Frees memory of an object that was never published, from any context.
     ///
@@ -58,10 +63,11 @@ pub unsafe trait Container: Sync {
 ///
 /// # Invariants
 ///
-/// `live` is the number of objects that were not freed, and one more while the domain is open.
+/// `live` is the number of objects that were not freed, and one more while the domain is open. Once
+/// it is 0 it stays so.
 #[pin_data(PinnedDrop)]
 pub struct Domain {
-    live: Atomic<i64>,
+    live: Refcount,
     closed: Atomic<bool>,
     #[pin]
     empty: Completion,
@@ -71,7 +77,7 @@ impl Domain {
     /// Creates an initialiser for a domain without objects.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            live: Atomic::new(1),
+            live: Refcount::new(1),
             closed: Atomic::new(false),
             empty <- Completion::new(),
         })
@@ -91,13 +97,13 @@ impl Domain {
     }
 
     /// The number of objects that are not freed yet. No memory ordering.
-    pub fn live(&self) -> i64 {
-        let open = !self.closed.load(Acquire);
-        self.live.load(Relaxed) - i64::from(open)
+    pub fn live(&self) -> u32 {
+        let open = !self.closed.load(Relaxed);
+        self.live.read().saturating_sub(open.into())
     }
 
     fn put(&self) {
-        if self.live.fetch_sub(1, Full) == 1 {
+        if self.live.dec_and_test() {
             self.empty.complete_all();
         }
     }
@@ -124,14 +130,17 @@ impl PinnedDrop for Domain {
 unsafe impl Container for Domain {
     const TRACKED: bool = true;
 
-    fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
-        self.live.fetch_add(1, Full);
+    fn allocate(&self, size: usize) -> Result<NonNull<c_void>> {
+        // INVARIANT: Counted before there is an object.
+        if !self.live.inc_not_zero() {
+            return Err(EPERM);
+        }
         // SAFETY: An FFI call without requirements.
         let ptr = NonNull::new(unsafe { bindings::bpf_async_alloc_nolock(size) });
         if ptr.is_none() {
             self.put();
         }
-        ptr
+        ptr.ok_or(ENOMEM)
     }
 
     unsafe fn deallocate(&self, ptr: NonNull<c_void>) {

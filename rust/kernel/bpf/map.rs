@@ -105,9 +105,9 @@ impl Map {
 unsafe impl Container for Map {
     const TRACKED: bool = false;
 
-    fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
+    fn allocate(&self, size: usize) -> Result<NonNull<c_void>> {
         // SAFETY: The map is valid.
-        NonNull::new(unsafe { bindings::bpf_async_alloc(self.as_ptr(), size) })
+        NonNull::new(unsafe { bindings::bpf_async_alloc(self.as_ptr(), size) }).ok_or(ENOMEM)
     }
 
     fn closed(&self) -> bool {

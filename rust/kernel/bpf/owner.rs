@@ -16,6 +16,7 @@ use super::{
         TimerCallback, //
     },
     work::{
+        Held,
         HoldError,
         WorkCallback,
         WorkItem, //
@@ -25,10 +26,7 @@ use crate::{
     alloc::Flags,
     prelude::*,
     sync::{
-        rcu::{
-            callback::RcuBox,
-            tasks_trace, //
-        },
+        rcu::callback::RcuBox,
         Arc, //
     },
 };
@@ -55,19 +53,19 @@ impl<T: AsyncFn> AsyncCallback for Owner<T> {
 
 impl<T: AsyncFn> TimerCallback for Owner<T> {
     fn call(installed: Installed<'_, Self>) {
-        installed.callback.call();
+        installed.callback().call();
     }
 }
 
 impl<T: AsyncFn> WorkCallback for Owner<T> {
-    type Held = Arc<T>;
+    type Refs = Arc<T>;
 
     fn hold(installed: &Installed<'_, Self>) -> Result<Arc<T>, HoldError> {
-        Ok(installed.callback.clone())
+        Ok((*installed.callback()).clone())
     }
 
-    fn call(held: &Arc<T>, _guard: &tasks_trace::Guard) {
-        held.call();
+    fn call(held: &Held<'_, Self>) {
+        held.refs().call();
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     },
     timer::TimerCallback,
     work::{
+        Held,
         HoldError,
         WorkCallback, //
     },
@@ -29,13 +30,10 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
-        rcu::tasks_trace, //
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
     },
     types::ForeignOwnable,
 };
@@ -326,44 +324,43 @@ impl TimerCallback for ProgCallback {
         // memory of values is kept for RCU readers.
         unsafe {
             installed
-                .callback
-                .call(installed.container, installed.value)
+                .callback()
+                .call(installed.container(), installed.value())
         };
     }
 }
 
-/// A callback of a work item with all that it uses.
+/// A callback with references to its program and its map.
 ///
 /// # Invariants
 ///
-/// `function` is that of a subprogram of `_prog`; `value` is a value of `map`.
-pub struct HeldCallback {
+/// `function` is that of a subprogram of `_prog`, and `map` is the map of the object.
+pub struct ProgRefs {
     function: usize,
-    value: *mut c_void,
     map: MapRef,
     _prog: ProgRef,
 }
 
 impl WorkCallback for ProgCallback {
-    type Held = HeldCallback;
+    type Refs = ProgRefs;
 
-    fn hold(installed: &Installed<'_, Self>) -> Result<HeldCallback, HoldError> {
+    fn hold(installed: &Installed<'_, Self>) -> Result<ProgRefs, HoldError> {
         // While it is in the cell it has a reference, so if there is none it was taken out.
-        let prog = installed.callback.owner().ok_or(HoldError::Replaced)?;
-        let map = installed.container.tryget().ok_or(HoldError::Gone)?;
+        let prog = installed.callback().owner().ok_or(HoldError::Replaced)?;
+        let map = installed.container().tryget().ok_or(HoldError::Gone)?;
         // INVARIANT: As they came out of the object.
-        Ok(HeldCallback {
-            function: installed.callback.function(),
-            value: installed.value,
+        Ok(ProgRefs {
+            function: installed.callback().function(),
             map,
             _prog: prog,
         })
     }
 
-    fn call(held: &HeldCallback, _guard: &tasks_trace::Guard) {
-        // SAFETY: The reference protects the function, which the verifier has checked for
-        // `bpf_wq_set_callback`. The map is protected by its reference, and the memory of its
-        // values by the guard, which is older than the look at the object.
-        unsafe { call(held.function, &held.map, held.value) };
+    fn call(held: &Held<'_, Self>) {
+        let refs = held.refs();
+        // SAFETY: The references protect the function, which the verifier has checked for
+        // `bpf_wq_set_callback`, and the map. The value is one of the map's, and its memory stays
+        // for as long as `held` exists.
+        unsafe { call(refs.function, &refs.map, held.value()) };
     }
 }

@@ -35,7 +35,10 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 /// The work item of an object.
 #[doc(alias = "bpf_work")]
@@ -59,14 +62,61 @@ pub enum HoldError {
 
 /// A callback of work items.
 pub trait WorkCallback: AsyncCallback {
-    /// The callback with references to everything that it uses.
-    type Held;
+    /// The callback with references to everything that it uses, but for the value.
+    type Refs;
 
     /// Takes the references.
-    fn hold(installed: &Installed<'_, Self>) -> Result<Self::Held, HoldError>;
+    fn hold(installed: &Installed<'_, Self>) -> Result<Self::Refs, HoldError>;
 
-    /// Calls it. Task context, may sleep; the Tasks Trace guard protects the value.
-    fn call(held: &Self::Held, guard: &tasks_trace::Guard);
+    /// Calls it. Task context; may sleep.
+    fn call(held: &Held<'_, Self>);
+}
+
+/// A callback that can be called: references to what it uses, under a Tasks Trace guard that is
+/// older than the look at the object, and so protects the value.
+///
+/// # Invariants
+///
+/// `refs` and `value` came out of one object that had not been freed when the guard, whose lifetime
+/// this has, existed already.
+pub struct Held<'t, C: WorkCallback> {
+    refs: C::Refs,
+    value: *mut c_void,
+    _guard: PhantomData<&'t tasks_trace::Guard>,
+}
+
+impl<'t, C: WorkCallback> Held<'t, C> {
+    /// Looks at an object and takes the references; `None` when there is nothing to call.
+    fn new(cb: &AsyncCb<WorkItem, C>, _guard: &'t tasks_trace::Guard) -> Option<Self> {
+        let rcu = rcu::read_lock();
+        loop {
+            let installed = cb.installed(&rcu)?;
+            match C::hold(&installed) {
+                // INVARIANT: The object was looked at under the guard.
+                Ok(refs) => {
+                    return Some(Self {
+                        refs,
+                        value: installed.value(),
+                        _guard: PhantomData,
+                    })
+                }
+                Err(HoldError::Gone) => return None,
+                // Somebody has put another callback in and dropped this one. A start that was
+                // meant for the new one may have returned 0, so that it has to run.
+                Err(HoldError::Replaced) => {}
+            }
+        }
+    }
+
+    /// The references.
+    pub fn refs(&self) -> &C::Refs {
+        &self.refs
+    }
+
+    /// The value in the container that the object belongs to.
+    pub fn value(&self) -> *mut c_void {
+        self.value
+    }
 }
 
 impl WorkItem {
@@ -165,28 +215,19 @@ impl WorkItem {
         // Before anything is looked at: from here on the value's memory stays, and so does the
         // text of a program.
         let trace = tasks_trace::read_lock();
-        let Some(held) = Self::hold(cb) else { return };
+        let Some(held) = Held::new(cb, &trace) else {
+            return;
+        };
 
         // SAFETY: An FFI call, paired below.
         unsafe { bindings::migrate_disable() };
-        C::call(&held, &trace);
+        C::call(&held);
         // SAFETY: Paired with the call above.
         unsafe { bindings::migrate_enable() };
+        // The last put may be much work: outside of the guard.
+        let refs = held.refs;
         trace.unlock();
-        drop(held);
-    }
-
-    fn hold<C: WorkCallback>(cb: &AsyncCb<Self, C>) -> Option<C::Held> {
-        let guard = rcu::read_lock();
-        loop {
-            match C::hold(&cb.installed(&guard)?) {
-                Ok(held) => return Some(held),
-                Err(HoldError::Gone) => return None,
-                // Somebody has put another callback in and dropped this one; a start that was
-                // meant for the new one has returned 0, so it has to run.
-                Err(HoldError::Replaced) => {}
-            }
-        }
+        drop(refs);
     }
 }
 

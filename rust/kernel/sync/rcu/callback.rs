@@ -156,3 +156,61 @@ unsafe impl<T: Send + Sync + 'static> ForeignOwnable for RcuBox<T> {
         unsafe { Self::borrow(ptr) }
     }
 }
+
+#[cfg(CONFIG_RUST_RCU_CALLBACK_KUNIT_TEST)]
+#[macros::kunit_tests(rust_rcu_callback)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu,
+        Arc, //
+    };
+
+    struct Counted(Arc<Atomic<i32>>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.add(1, Relaxed);
+        }
+    }
+
+    fn wait() {
+        // SAFETY: Task context.
+        unsafe { bindings::rcu_barrier() };
+    }
+
+    /// The value is dropped once, and not before a reader that could see it has gone.
+    #[test]
+    fn value_outlives_readers() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let boxed = RcuBox::new(Counted(drops.clone()), GFP_KERNEL)?;
+
+        let guard = rcu::read_lock();
+        drop(boxed);
+        let early = drops.load(Relaxed);
+        drop(guard);
+        wait();
+        assert_eq!(early, 0);
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    /// The way through a foreign pointer keeps the one ownership there is.
+    #[test]
+    fn foreign_round_trip() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let ptr = RcuBox::new(Counted(drops.clone()), GFP_KERNEL)?.into_foreign();
+
+        wait();
+        assert_eq!(drops.load(Relaxed), 0);
+        // SAFETY: The pointer comes from `into_foreign`, and is given back once.
+        drop(unsafe { RcuBox::<Counted>::from_foreign(ptr) });
+        wait();
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+}

@@ -149,14 +149,18 @@ impl RawHrTimer {
 }
 
 /// What a [`DynHrTimer`] runs when it expires.
-pub trait DynHrTimerCallback: Sync + Sized {
+///
+/// The implementing type is the data that the function works on. It is shared with whoever holds the
+/// timer, hence [`Sync`]; and a timer that is leaked may still expire, hence `'static`.
+pub trait DynHrTimerCallback: Sync + Sized + 'static {
     /// Runs in softirq context. It may start the timer again.
     fn run(timer: Pin<&DynHrTimer<Self>>);
 }
 
 /// A timer whose clock and mode are chosen at run time, with its data.
 ///
-/// Dropping it cancels the timer and waits for its function.
+/// Dropping it cancels the timer and waits for its function; this must not happen in the function
+/// itself, which would wait for ever.
 ///
 /// # Invariants
 ///
@@ -260,5 +264,88 @@ impl<T: DynHrTimerCallback> DynHrTimer<T> {
 impl<T: DynHrTimerCallback> PinnedDrop for DynHrTimer<T> {
     fn drop(self: Pin<&mut Self>) {
         self.timer.cancel();
+    }
+}
+
+#[cfg(CONFIG_RUST_HRTIMER_RAW_KUNIT_TEST)]
+#[macros::kunit_tests(rust_hrtimer_raw)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Completion, //
+    };
+
+    const FAR: i64 = 3600 * 1_000_000_000;
+
+    #[pin_data]
+    struct Count {
+        left: Atomic<i32>,
+        #[pin]
+        done: Completion,
+    }
+
+    impl Count {
+        fn new(left: i32) -> impl PinInit<Self> {
+            pin_init!(Self {
+                left: Atomic::new(left),
+                done <- Completion::new(),
+            })
+        }
+    }
+
+    impl DynHrTimerCallback for Count {
+        fn run(timer: Pin<&DynHrTimer<Self>>) {
+            if timer.data().left.fetch_sub(1, Relaxed) == 1 {
+                timer.data().done.complete_all();
+            } else {
+                timer.start(1_000, Mode::REL);
+            }
+        }
+    }
+
+    /// On every clock, relative and as a point in time that has passed, pinned or not; and a
+    /// callback can start its timer again.
+    #[test]
+    fn fires_on_every_clock_and_mode() -> Result {
+        for clock in [Clock::Monotonic, Clock::Realtime, Clock::Boottime] {
+            for (nanos, mode) in [
+                (1_000, Mode::REL),
+                (1_000, Mode::REL.pinned()),
+                (1, Mode::ABS),
+                (1, Mode::ABS.pinned()),
+            ] {
+                let timer = KBox::pin_init(DynHrTimer::new(clock, Count::new(3)), GFP_KERNEL)?;
+                timer.as_ref().start(nanos, mode);
+                timer.data().done.wait_for_completion();
+                assert_eq!(timer.data().left.load(Relaxed), 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancelling says whether there was anything to cancel, and so does dropping without saying.
+    #[test]
+    fn cancels() -> Result {
+        let timer = KBox::pin_init(DynHrTimer::new(Clock::Monotonic, Count::new(1)), GFP_KERNEL)?;
+        assert_eq!(timer.as_ref().try_to_cancel(), Some(false));
+        timer.as_ref().start(FAR, Mode::REL);
+        assert_eq!(timer.as_ref().try_to_cancel(), Some(true));
+        assert_eq!(timer.as_ref().try_to_cancel(), Some(false));
+        timer.as_ref().start(FAR, Mode::REL);
+        assert_eq!(timer.data().left.load(Relaxed), 1);
+        drop(timer);
+        Ok(())
+    }
+
+    /// Only the clocks that BPF knows have an id here.
+    #[test]
+    fn knows_three_clocks() {
+        let known = (0..64).filter(|id| Clock::from_id(*id).is_some()).count();
+        assert_eq!(known, 3);
+        assert_eq!(Clock::from_id(u64::MAX), None);
     }
 }
