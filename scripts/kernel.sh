@@ -81,7 +81,7 @@ build_kernel() {
 	# What little is left of a build that was finished cannot be told.
 	[ "$left" -gt 200 ] || left=0
 	logged "kernel: building $name" "$log" '  [A-Z]' "$left" -- \
-		nice "${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget bzImage modules || {
+		"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget bzImage modules || {
 		show_failure "$log"
 		die "building kernel $name failed, the log is $log" "mend what the message says and run the same command again"
 	}

@@ -6,13 +6,17 @@
 . "$(dirname "$0")/lib.sh"
 
 start=$SECONDS
-DEBUG='' check_debug
-export DEBUG
+check_debug
+check_source
 ensure_setup
-for IMPL in c rust; do
-	IMPL=$IMPL "$SCRIPTS/kernel.sh" >/dev/null
+arguments=()
+[ -z "$DEBUG" ] || arguments+=(--debug)
+for impl in c rust; do
+	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")
+	image=${image##*$'\n'}
+	arguments+=("--kernel-$impl" "${image%/arch/*}")
 done
 status=0
-"$SCRIPTS/selftests.py" || status=$?
+"$SCRIPTS/selftests.py" "${arguments[@]}" || status=$?
 say "run: $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s in all"
 exit "$status"

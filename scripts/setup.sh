@@ -72,10 +72,16 @@ install_packages() {
 		die "Debian packages are missing and neither root nor sudo without a password is at hand" \
 			"run 'make doctor' to see them, then 'make setup' as root"
 	need_disk / 3000 "installing the compilers"
+	# After Ctrl-C in the middle of an installation dpkg wants this first.
+	[ -z "$(dpkg --audit 2>/dev/null)" ] || run "finishing what dpkg was doing" dpkg-configure \
+		"$PIPELINE_APT" as_root env DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure -a
 	# One source of several that fails need not be one that we want.
 	FAILED=
 	try "apt-get update" apt-update 'Get|Hit' apt_get --error-on=any update ||
 		say "setup: $FAILED; going on with the lists that apt has"
+	# First by itself: the progress of the rest is told by a Python script.
+	have python3 || run "installing python3" apt-python "$PIPELINE_APT" \
+		apt_get --no-install-recommends --no-remove install python3
 	if ! compilers_good; then
 		choose_compilers || [ -z "$FAILED" ] || die "$FAILED" "$NEXT"
 		[ ${#COMPILERS[@]} -gt 0 ] ||

@@ -15,13 +15,25 @@ export IMPL=rust DEBUG=''
 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
-kernel() { IMPL=$1 DEBUG=${2:-} "$SCRIPTS/kernel.sh" >/dev/null; }
+# kernel IMPL [DEBUG]: builds it; BUILD is its folder.
+kernel() {
+	BUILD=$(IMPL=$1 DEBUG=${2:-} "$SCRIPTS/kernel.sh") || return
+	BUILD=${BUILD##*$'\n'}
+	BUILD=${BUILD%/arch/*}
+}
+
+# On the kernel of the step before; without one there is nothing to try.
+selftests() {
+	[ -d "${BUILD:=}" ] || { say "there is no kernel to run them on" && return 1; }
+	"$SCRIPTS/selftests.py" --impl rust --kernel-rust "$BUILD" "$@"
+}
 
 for name in licence shell python rustfmt units anchors; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
 done
 step "kernel: rust" kernel rust
-step "selftests: rust" "$SCRIPTS/selftests.py" --impl rust
+step "selftests: rust" selftests
+BUILD=
 step "kernel: rust, debug" kernel rust 1
-step "selftests: rust, debug" "$SCRIPTS/selftests.py" --impl rust --debug
+step "selftests: rust, debug" selftests --debug
 finish
