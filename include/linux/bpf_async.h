@@ -11,7 +11,7 @@
 
 #include <linux/irq_work_types.h>
 #include <linux/llist.h>
-#include <linux/percpu-defs.h>
+#include <linux/percpu.h>
 #include <linux/types.h>
 #include <linux/workqueue_types.h>
 

@@ -55,34 +55,28 @@ const FAR: i64 = 3600 * 1_000_000_000;
 /// As soon as possible.
 const NEAR: i64 = 1_000;
 
-/// What happened to the timers and work items.
-#[derive(Default)]
-struct Counts {
-    started: Atomic<i64>,
-    fired: Atomic<i64>,
-    cancelled: Atomic<i64>,
-    queued: Atomic<i64>,
-    ran: Atomic<i64>,
-    created: Atomic<i64>,
-    shared_runs: Atomic<i64>,
-}
+// What happened to the timers and work items.
+static STARTED: Atomic<i64> = Atomic::new(0);
+static FIRED: Atomic<i64> = Atomic::new(0);
+static CANCELLED: Atomic<i64> = Atomic::new(0);
+static QUEUED: Atomic<i64> = Atomic::new(0);
+static RAN: Atomic<i64> = Atomic::new(0);
+static CREATED: Atomic<i64> = Atomic::new(0);
+static SHARED_RUNS: Atomic<i64> = Atomic::new(0);
 
 /// The callback of a timer or work item of a worker's own.
 #[pin_data]
 struct Own {
-    count: fn(&Counts) -> &Atomic<i64>,
-    counts: Arc<Counts>,
+    count: &'static Atomic<i64>,
     #[pin]
     called: Completion,
 }
 
 impl Own {
-    fn new(counts: &Arc<Counts>, count: fn(&Counts) -> &Atomic<i64>) -> Result<Arc<Self>> {
-        let counts = counts.clone();
+    fn new(count: &'static Atomic<i64>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 count,
-                counts,
                 called <- Completion::new(),
             }),
             GFP_KERNEL,
@@ -92,17 +86,17 @@ impl Own {
 
 impl AsyncFn for Own {
     fn call(&self) {
-        (self.count)(&self.counts).add(1, Relaxed);
+        self.count.add(1, Relaxed);
         self.called.complete_all();
     }
 }
 
 /// The callback of what is shared.
-struct Shared(Arc<Counts>);
+struct Shared;
 
 impl AsyncFn for Shared {
     fn call(&self) {
-        self.0.shared_runs.add(1, Relaxed);
+        SHARED_RUNS.add(1, Relaxed);
     }
 }
 
@@ -110,7 +104,6 @@ impl AsyncFn for Shared {
 struct Hub {
     timers: [TimerSlot<Shared>; SHARED],
     works: [WorkSlot<Shared>; SHARED],
-    counts: Arc<Counts>,
     domain: Arc<Domain>,
 }
 
@@ -146,36 +139,36 @@ impl Worker {
 
     /// A timer of its own: armed and cancelled, then armed and waited for.
     fn own_timer(&self) -> Result {
-        let Hub { counts, domain, .. } = &*self.hub;
+        let domain = &self.hub.domain;
         let timer = TimerSlot::new();
-        let callback = Own::new(counts, |counts| &counts.fired)?;
+        let callback = Own::new(&FIRED)?;
 
         timer.init(domain, Clock::Monotonic)?;
-        counts.created.add(1, Relaxed);
+        CREATED.add(1, Relaxed);
         timer.set_fn(callback.clone(), GFP_KERNEL)?;
         timer.start(FAR, StartFlags::default())?;
-        counts.started.add(1, Relaxed);
+        STARTED.add(1, Relaxed);
         if timer.cancel()? {
-            counts.cancelled.add(1, Relaxed);
+            CANCELLED.add(1, Relaxed);
         }
         timer.set_fn(callback.clone(), GFP_KERNEL)?;
         timer.start(NEAR, StartFlags::default())?;
-        counts.started.add(1, Relaxed);
+        STARTED.add(1, Relaxed);
         callback.called.wait_for_completion();
         Ok(())
     }
 
     /// A work item of its own: queued and waited for.
     fn own_work(&self) -> Result {
-        let Hub { counts, domain, .. } = &*self.hub;
+        let domain = &self.hub.domain;
         let work = WorkSlot::new();
-        let callback = Own::new(counts, |counts| &counts.ran)?;
+        let callback = Own::new(&RAN)?;
 
         work.init(domain, ())?;
-        counts.created.add(1, Relaxed);
+        CREATED.add(1, Relaxed);
         work.set_fn(callback.clone(), GFP_KERNEL)?;
         work.start()?;
-        counts.queued.add(1, Relaxed);
+        QUEUED.add(1, Relaxed);
         callback.called.wait_for_completion();
         Ok(())
     }
@@ -186,18 +179,17 @@ impl Worker {
         let Hub {
             timers,
             works,
-            counts,
             domain,
         } = &*self.hub;
         let n = round.wrapping_mul(7).wrapping_add(self.seed);
         let (timer, work) = (&timers[n % SHARED], &works[n % SHARED]);
-        let callback = || Arc::new(Shared(counts.clone()), GFP_KERNEL);
+        let callback = || Arc::new(Shared, GFP_KERNEL);
 
         if timer.init(domain, Clock::Boottime).is_ok() {
-            counts.created.add(1, Relaxed);
+            CREATED.add(1, Relaxed);
         }
         if work.init(domain, ()).is_ok() {
-            counts.created.add(1, Relaxed);
+            CREATED.add(1, Relaxed);
         }
         let _ = timer.set_fn(callback()?, GFP_KERNEL);
         let _ = work.set_fn(callback()?, GFP_KERNEL);
@@ -241,7 +233,6 @@ impl kernel::Module for RustBpfAsync {
             Hub {
                 timers: [const { TimerSlot::new() }; SHARED],
                 works: [const { WorkSlot::new() }; SHARED],
-                counts: Arc::new(Counts::default(), GFP_KERNEL)?,
                 domain: Arc::pin_init(Domain::new(), GFP_KERNEL)?,
             },
             GFP_KERNEL,
@@ -267,12 +258,9 @@ impl kernel::Module for RustBpfAsync {
         }
         for timer in &this.hub.timers {
             if timer.init(&this.hub.domain, Clock::Monotonic).is_ok() {
-                this.hub.counts.created.add(1, Relaxed);
+                CREATED.add(1, Relaxed);
             }
-            timer.set_fn(
-                Arc::new(Shared(this.hub.counts.clone()), GFP_KERNEL)?,
-                GFP_KERNEL,
-            )?;
+            timer.set_fn(Arc::new(Shared, GFP_KERNEL)?, GFP_KERNEL)?;
             timer.start(FAR, StartFlags::default())?;
         }
         Ok(this)
@@ -284,7 +272,6 @@ impl Drop for RustBpfAsync {
         let Hub {
             timers,
             works,
-            counts,
             domain,
         } = &*self.hub;
 
@@ -293,17 +280,17 @@ impl Drop for RustBpfAsync {
         domain.close();
 
         let (started, fired, cancelled) = (
-            counts.started.load(Relaxed),
-            counts.fired.load(Relaxed),
-            counts.cancelled.load(Relaxed),
+            STARTED.load(Relaxed),
+            FIRED.load(Relaxed),
+            CANCELLED.load(Relaxed),
         );
-        let (queued, ran) = (counts.queued.load(Relaxed), counts.ran.load(Relaxed));
-        let created = counts.created.load(Relaxed);
+        let (queued, ran) = (QUEUED.load(Relaxed), RAN.load(Relaxed));
+        let created = CREATED.load(Relaxed);
         let freed = created - i64::from(domain.live());
 
         pr_info!("timers: {started} started, {fired} fired, {cancelled} cancelled\n");
         pr_info!("work items: {queued} queued, {ran} ran\n");
-        pr_info!("shared: {} runs\n", counts.shared_runs.load(Relaxed));
+        pr_info!("shared: {} runs\n", SHARED_RUNS.load(Relaxed));
         pr_info!("objects: {created} created, {freed} freed\n");
         if started == fired + cancelled && queued == ran && created == freed {
             pr_info!("it adds up\n");
