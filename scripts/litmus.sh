@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# litmus.sh [NAME...]: the orderings that the Rust code relies on, under the
+# kernel's own memory model: all tests of tests/litmus, or those named. In
+# NAME.litmus the bad outcome must never happen; in NAME-weak.litmus and
+# NAME-weak-WHAT.litmus, the same with something taken away, it must be
+# possible: so the test sees what it is about, and the ordering is needed.
+# Exit status 3: there is no herd7 and none can be had, which is said.
+
+. "$(dirname "$0")/lib.sh"
+
+tests=$ROOT/tests/litmus
+LIMIT=120 # seconds for one test; each takes less than one
+passed=0 failed=0
+
+# result TEST EXPECTED OBSERVED
+result() {
+	local word=pass
+	if [ "$2" = "$3" ]; then
+		passed=$((passed + 1))
+	else
+		word=FAIL
+		failed=$((failed + 1))
+	fi
+	printf '%-28s %-10s %-10s %s\n' "$1" "$2" "$3" "$word"
+}
+
+expected() {
+	case $1 in
+	*-weak | *-weak-*) echo Sometimes ;;
+	*) echo Never ;;
+	esac
+}
+
+# What herd7 says; else its complaint is on stderr.
+observe() {
+	local name=$1 out status=0 seen
+	out=$(cd "$model" && timeout "$LIMIT" "$herd" -conf linux-kernel.cfg "$tests/$name.litmus" 2>&1) ||
+		status=$?
+	seen=$(sed -n "s/^Observation $name \([A-Z][a-z]*\) .*/\1/p" <<<"$out")
+	if [ "$status" = 124 ]; then
+		seen=timeout
+	elif [ "$status" != 0 ] || [ -z "$seen" ] || grep -qE '^(Warning|Flag)' <<<"$out"; then
+		say "$name: herd7 says:" "$(head -n 5 <<<"$out")"
+		seen=error
+	fi
+	echo "$seen"
+}
+
+# Each ordering with its twin, each file saying what its name says.
+check_files() {
+	local name
+	for name in "${all[@]}"; do
+		if [ "$(expected "$name")" = Never ]; then
+			[ -f "$tests/$name-weak.litmus" ] || result "$name" "a twin" none
+		else
+			[ -f "$tests/${name%%-weak*}.litmus" ] || result "$name" "a strong one" none
+		fi
+		grep -qx "C $name" "$tests/$name.litmus" || result "$name" "its name" another
+		grep -qx " \* Must be: $(expected "$name")\." "$tests/$name.litmus" ||
+			result "$name" "its result" another
+	done
+}
+
+# The names in the code are those of tests. The other way round it is a note.
+check_mentions() {
+	local name named
+	named=$(grep -rhoiE 'litmus:? [a-z]+(-[a-z]+)*(, [a-z]+(-[a-z]+)*)*' "$ROOT/rust" --include='*.rs' |
+		sed 's/^[^ ]* //; s/, /\n/g' | sort -u)
+	for name in $named; do
+		[ -f "$tests/$name.litmus" ] || result "$name" "a file" none
+	done
+	for name in "${all[@]}"; do
+		[ "$(expected "$name")" = Sometimes ] || grep -qx -e "$name" <<<"$named" ||
+			say "litmus: $name is not named in the code"
+	done
+}
+
+mapfile -t all < <(cd "$tests" && printf '%s\n' *.litmus | sed 's/\.litmus$//' | LC_ALL=C sort)
+[ "${all[0]}" != '*' ] || die "there is no test in tests/litmus" "the clone is not whole"
+for name; do
+	[ -f "$tests/$name.litmus" ] || die "there is no test '$name'" "take one of tests/litmus, without .litmus"
+done
+
+source=$("$SCRIPTS/source.sh")
+model=${source##*$'\n'}/tools/memory-model
+herd=$("$SCRIPTS/herd.sh" "$model") || {
+	say "skipped: no herd7, so no ordering was checked; see the line above for what to do"
+	exit 3
+}
+herd=${herd##*$'\n'}
+
+printf '%-28s %-10s %-10s\n' test expected observed
+[ $# -gt 0 ] || { check_files && check_mentions; }
+[ $# -gt 0 ] || set -- "${all[@]}"
+for name; do
+	result "$name" "$(expected "$name")" "$(observe "$name")"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
