@@ -29,6 +29,7 @@ struct bpf_wq;
  * @late_work: drains @late in task context
  * @busy: the object whose operation is being performed, or NULL
  * @running: the timer whose callback is running, or NULL
+ * @running_task: the task in which it is running
  * @depth: how many drains in a row were caused by the drain before
  * @nested: whether an operation was queued while @busy was set
  *
@@ -42,6 +43,7 @@ struct bpf_async_cpu {
 	struct work_struct late_work;
 	void *busy;
 	void *running;
+	void *running_task;
 	unsigned int depth;
 	bool nested;
 };

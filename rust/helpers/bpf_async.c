@@ -28,11 +28,17 @@ __rust_helper bool rust_helper_bpf_async_this_cpu_online(void)
 
 __rust_helper void *rust_helper_bpf_async_running(void)
 {
-	return this_cpu_read(bpf_async_cpu.running);
+	void *timer = this_cpu_read(bpf_async_cpu.running);
+
+	/* On PREEMPT_RT the callback may have been preempted by the caller. */
+	if (timer && this_cpu_read(bpf_async_cpu.running_task) != current)
+		return NULL;
+	return timer;
 }
 
 __rust_helper void rust_helper_bpf_async_set_running(void *timer)
 {
+	this_cpu_write(bpf_async_cpu.running_task, current);
 	this_cpu_write(bpf_async_cpu.running, timer);
 }
 
@@ -73,7 +79,12 @@ __rust_helper u32 rust_helper_bpf_async_array_index(struct bpf_map *map, void *v
 	return ((char *)value - array->value) / array->elem_size;
 }
 
-/* aux->rcu is idle until the last reference has been put. */
+/*
+ * aux->rcu is idle until the last reference has been put, and until then is
+ * the node of whoever has the only reference.
+ */
+static_assert(sizeof(struct llist_node) <= sizeof(struct rcu_head));
+
 __rust_helper struct llist_node *rust_helper_bpf_async_prog_node(struct bpf_prog *prog)
 {
 	return (struct llist_node *)&prog->aux->rcu;

@@ -6,8 +6,3 @@ __rust_helper bool rust_helper_refcount_inc_not_zero(refcount_t *r)
 {
 	return refcount_inc_not_zero(r);
 }
-
-__rust_helper unsigned int rust_helper_refcount_read(const refcount_t *r)
-{
-	return refcount_read(r);
-}

@@ -139,7 +139,14 @@ impl<T: IrqWorkItem> IrqWork<T> {
 impl<T: IrqWorkItem> PinnedDrop for IrqWork<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariants the work is set up.
-        unsafe { bindings::irq_work_sync(self.work.get()) }
+        unsafe { bindings::irq_work_sync(self.work.get()) };
+        // On PREEMPT_RT the core looks at the flags once more when `irq_work_sync()` may already
+        // have returned. It does so in hard interrupt, which RCU waits for.
+        #[cfg(CONFIG_PREEMPT_RT)]
+        // SAFETY: Task context, as documented.
+        unsafe {
+            bindings::synchronize_rcu()
+        };
     }
 }
 

@@ -145,13 +145,13 @@ impl Worker {
 
         timer.init(domain, Clock::Monotonic)?;
         CREATED.add(1, Relaxed);
-        timer.set_fn(callback.clone(), GFP_KERNEL)?;
+        timer.set_fn(domain, callback.clone(), GFP_KERNEL)?;
         timer.start(FAR, StartFlags::default())?;
         STARTED.add(1, Relaxed);
         if timer.cancel()? {
             CANCELLED.add(1, Relaxed);
         }
-        timer.set_fn(callback.clone(), GFP_KERNEL)?;
+        timer.set_fn(domain, callback.clone(), GFP_KERNEL)?;
         timer.start(NEAR, StartFlags::default())?;
         STARTED.add(1, Relaxed);
         callback.called.wait_for_completion();
@@ -166,7 +166,7 @@ impl Worker {
 
         work.init(domain, ())?;
         CREATED.add(1, Relaxed);
-        work.set_fn(callback.clone(), GFP_KERNEL)?;
+        work.set_fn(domain, callback.clone(), GFP_KERNEL)?;
         work.start()?;
         QUEUED.add(1, Relaxed);
         callback.called.wait_for_completion();
@@ -191,8 +191,8 @@ impl Worker {
         if work.init(domain, ()).is_ok() {
             CREATED.add(1, Relaxed);
         }
-        let _ = timer.set_fn(callback()?, GFP_KERNEL);
-        let _ = work.set_fn(callback()?, GFP_KERNEL);
+        let _ = timer.set_fn(domain, callback()?, GFP_KERNEL);
+        let _ = work.set_fn(domain, callback()?, GFP_KERNEL);
         let _ = timer.start(NEAR, StartFlags::default());
         let _ = work.start();
         match n / SHARED % 4 {
@@ -260,7 +260,7 @@ impl kernel::Module for RustBpfAsync {
             if timer.init(&this.hub.domain, Clock::Monotonic).is_ok() {
                 CREATED.add(1, Relaxed);
             }
-            timer.set_fn(Arc::new(Shared, GFP_KERNEL)?, GFP_KERNEL)?;
+            timer.set_fn(&this.hub.domain, Arc::new(Shared, GFP_KERNEL)?, GFP_KERNEL)?;
             timer.start(FAR, StartFlags::default())?;
         }
         Ok(this)

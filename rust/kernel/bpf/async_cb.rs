@@ -89,7 +89,11 @@ pub unsafe trait Payload<C: AsyncCallback>: Sized {
 
     /// Stops a detached object, at once or as soon as interrupts are enabled, and drops the
     /// reference that the slot had.
-    fn stop(cb: &AsyncCb<Self, C>);
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken `cb` out of its slot, and gives up the slot's reference.
+    unsafe fn stop(cb: &AsyncCb<Self, C>);
 }
 
 /// An object.
@@ -143,19 +147,19 @@ impl<'g, C: AsyncCallback> Installed<'g, C> {
 impl<P, C> AsyncCb<P, C> {
     /// References and deferred operations.
     #[inline]
-    pub fn head(&self) -> &Head {
+    pub(super) fn head(&self) -> &Head {
         &self.head
     }
 
     /// The timer or the work item.
     #[inline]
-    pub fn payload(&self) -> &P {
+    pub(super) fn payload(&self) -> &P {
         &self.payload
     }
 
     /// The callback's cell.
     #[inline]
-    pub fn callback(&self) -> &CallbackCell<C> {
+    pub(super) fn callback(&self) -> &CallbackCell<C> {
         &self.callback
     }
 
@@ -165,7 +169,7 @@ impl<P, C> AsyncCb<P, C> {
     ///
     /// `this` must be valid.
     #[inline]
-    pub unsafe fn payload_ptr(this: NonNull<Self>) -> *mut P {
+    pub(super) unsafe fn payload_ptr(this: NonNull<Self>) -> *mut P {
         // SAFETY: By the safety requirements of this function.
         unsafe { &raw mut (*this.as_ptr()).payload }
     }
@@ -176,7 +180,7 @@ impl<P, C> AsyncCb<P, C> {
     ///
     /// `payload` must be that of an `AsyncCb<P, C>`.
     #[inline]
-    pub unsafe fn from_payload(payload: *mut P) -> NonNull<Self> {
+    pub(super) unsafe fn from_payload(payload: *mut P) -> NonNull<Self> {
         // SAFETY: By the safety requirements of this function.
         unsafe { NonNull::new_unchecked(crate::container_of!(payload, Self, payload)) }
     }
@@ -205,7 +209,7 @@ impl<P, C> AsyncCb<P, C> {
 
     /// The object that a head belongs to: it is the first field.
     #[inline]
-    pub fn from_head(head: NonNull<Head>) -> NonNull<Self> {
+    pub(super) fn from_head(head: NonNull<Head>) -> NonNull<Self> {
         head.cast()
     }
 }
@@ -216,7 +220,7 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     /// This is the only way to something that can be called. See the head of this file for why the
     /// two loads have to be in this order, and litmus callback-freed.
     #[inline]
-    pub fn installed<'g>(&self, guard: &'g rcu::Guard) -> Option<Installed<'g, C>> {
+    pub(super) fn installed<'g>(&self, guard: &'g rcu::Guard) -> Option<Installed<'g, C>> {
         let callback = self.callback.get(guard)?;
         let container = self.container.load(Relaxed);
         if container & GONE != 0 {
@@ -262,8 +266,9 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// `EINVAL` when there is none.
     #[inline]
-    pub fn get<'g>(&self, _guard: &'g rcu::Guard) -> Result<&'g AsyncCb<P, C>> {
-        // Relaxed: everything that is read is reached through the pointer.
+    pub(super) fn get<'g>(&self, _guard: &'g rcu::Guard) -> Result<&'g AsyncCb<P, C>> {
+        // Relaxed: everything that is read is reached through the pointer. Litmus: slot-publish,
+        // slot-guard.
         let cb = NonNull::new(self.0.load(Relaxed)).ok_or(EINVAL)?;
         // SAFETY: By the type invariants; the guard is older than the grace period of an object
         // that is still seen.
@@ -281,7 +286,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// # Safety
     ///
     /// `container` must stay valid as [`Container`] asks; `value` must be what the callback takes.
-    pub unsafe fn init_in(
+    pub(super) unsafe fn init_in(
         &self,
         container: &C::Container,
         value: *mut c_void,
@@ -312,7 +317,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         // Full: publishes the object, and orders the publication before the look at the container:
         // either its owner, which closes it first, sees the object, or it is seen closed here.
         // INVARIANT: A new object's reference is the slot's.
-        // Litmus: init-closed.
+        // Litmus: init-closed, slot-publish.
         if self
             .0
             .cmpxchg(core::ptr::null_mut(), cb.as_ptr(), Full)
@@ -331,8 +336,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
 
     /// Installs a callback unless the one that is there will do.
     ///
-    /// `same` says whether that is so; `make` makes the new one. Bounded. Any context, NMI
-    /// included; fully ordered when a callback is put in.
+    /// `same` says whether that is so; `make` makes the new one. Bounded. Any context in which the
+    /// old callback can be dropped; fully ordered when a callback is put in.
     ///
     /// # Errors
     ///
@@ -367,7 +372,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// from its queue, and the object is freed when nobody can see it any more. A callback that is
     /// running is not waited for. Nothing happens when the slot is empty.
     ///
-    /// Any context, NMI included; what must not be done there is done later, and cannot fail.
+    /// Any context, NMI included, if the callback can be dropped there, as BPF's can; what must not
+    /// be done there is done later, and cannot fail. Callbacks in Rust are dropped by `call_rcu()`.
     #[doc(alias = "bpf_timer_cancel_and_free")]
     #[doc(alias = "bpf_wq_cancel_and_free")]
     #[inline]
@@ -385,8 +391,10 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         let container = cb.container.load(Relaxed);
         cb.container.store(container | GONE, Relaxed);
         // Fully ordered: whoever sees `FREED`, or what replaced it, sees the mark.
+        // Litmus: callback-freed, container-gone.
         drop(cb.callback.free());
-        P::stop(cb);
+        // SAFETY: The object was taken out of the slot above.
+        unsafe { P::stop(cb) };
     }
 }
 

@@ -74,7 +74,9 @@ impl<C: Callback> CallbackCell<C> {
     /// The callback, for as long as the guard exists. Any context.
     ///
     /// Acquire: whoever sees a callback that was put in after the object was freed also sees what
-    /// was written before that. Litmus: callback-freed.
+    /// was written before that; and a callback that was put in after a timer was cancelled is not
+    /// called for a start before that. Litmus: callback-freed, callback-publish, callback-guard,
+    /// cancel-reinstall.
     #[inline]
     pub fn get<'g>(&self, _guard: &'g rcu::Guard) -> Option<C::Borrowed<'g>> {
         let word = self.0.load(Acquire);
@@ -88,6 +90,7 @@ impl<C: Callback> CallbackCell<C> {
     /// to be dropped, best when the guard is gone.
     ///
     /// Bounded: two exchanges at most. Fully ordered. Any context, NMI included.
+    /// Litmus: callback-publish, callback-guard.
     #[inline]
     pub fn set(&self, callback: C) -> (Result<(), Freed>, Option<C>) {
         // CAST: The address is what the word holds.

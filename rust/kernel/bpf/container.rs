@@ -59,7 +59,8 @@ pub unsafe trait Container: Sync {
 ///
 /// Objects are freed after a grace period, and their callbacks may be in the middle of a run when
 /// they are detached. Dropping the domain waits for all that: afterwards nothing of any of its
-/// objects is left, and the code of its callbacks may go away.
+/// objects is left, and the code of its callbacks may go away. It thus must not be dropped by one of
+/// its own callbacks, nor be owned by their data.
 ///
 /// # Invariants
 ///
@@ -96,16 +97,30 @@ impl Domain {
         unsafe { bindings::rcu_barrier() };
     }
 
-    /// The number of objects that are not freed yet. No memory ordering.
+    /// The number of objects that are not freed yet.
     pub fn live(&self) -> u32 {
         let open = !self.closed.load(Relaxed);
-        self.live.read().saturating_sub(open.into())
+        self.live.read_acquire().saturating_sub(open.into())
     }
 
     fn put(&self) {
         if self.live.dec_and_test() {
             self.empty.complete_all();
         }
+    }
+
+    /// Keeps the domain from closing while `f` runs.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` when it is closed.
+    pub(super) fn hold_open<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        if !self.live.inc_not_zero() {
+            return Err(EPERM);
+        }
+        let result = f();
+        self.put();
+        result
     }
 
     /// Notes that an object was freed.

@@ -6,13 +6,15 @@
 
 use super::link::Node;
 use crate::{
-    bindings, irq_work,
+    bindings,
+    irq_work,
     llist::RawList,
     prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
     },
+    types::Opaque, //
 };
 
 /// How many drains in a row may each be caused by the one before. Programs that trace what a drain
@@ -29,7 +31,7 @@ pub(super) fn must_defer() -> bool {
 
 /// The state of one CPU. The lists may be used from anywhere; all else only on the CPU itself.
 #[repr(transparent)]
-pub(super) struct Cpu(bindings::bpf_async_cpu);
+pub(super) struct Cpu(Opaque<bindings::bpf_async_cpu>);
 
 impl Cpu {
     /// The state of the current CPU. Only with interrupts or preemption disabled.
@@ -47,13 +49,13 @@ impl Cpu {
     /// `cpu` must point to a `bpf_async_cpu` per-CPU variable.
     #[inline]
     pub(super) unsafe fn from_ptr(cpu: *mut bindings::bpf_async_cpu) -> &'static Self {
-        // CAST: `Self` is transparent over `bpf_async_cpu`.
+        // CAST: `Self` is transparent over `Opaque<bpf_async_cpu>`, which is over `bpf_async_cpu`.
         // SAFETY: By the safety requirements of this function; per-CPU variables are static.
         unsafe { &*cpu.cast::<Self>() }
     }
 
     fn as_ptr(&self) -> *mut bindings::bpf_async_cpu {
-        core::ptr::from_ref(&self.0).cast_mut()
+        self.0.get()
     }
 
     /// The objects with an operation queued here.
@@ -168,7 +170,7 @@ impl Cpu {
     }
 }
 
-/// The timer whose callback is running on the current CPU, or null.
+/// The timer whose callback is calling, or null.
 #[inline]
 pub(super) fn running_timer() -> *mut c_void {
     // SAFETY: An FFI call without requirements.

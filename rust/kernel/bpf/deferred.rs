@@ -116,8 +116,9 @@ impl Last {
     ///
     /// `reclaim` must be the function for this object's kind.
     #[inline]
-    pub unsafe fn retire(self, reclaim: Callback) {
+    pub(super) unsafe fn retire(self, reclaim: Callback) {
         if must_defer() {
+            // Relaxed: the node goes through a list, which orders. Litmus: retire.
             // SAFETY: There is no reference left, so that the link is ours until RCU has it.
             unsafe { self.0.as_ref() }
                 .link
@@ -162,7 +163,7 @@ pub(super) trait Dispatch {
 
 impl Head {
     /// The head of a new object, with one reference.
-    pub fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         Self {
             link: Link::new(),
             refs: Refcount::new(1),
@@ -174,25 +175,25 @@ impl Head {
 
     /// What the object is.
     #[inline]
-    pub fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Takes a reference unless there is none left.
     #[inline]
-    pub fn tryget(&self) -> bool {
+    pub(super) fn tryget(&self) -> bool {
         self.refs.inc_not_zero()
     }
 
     /// Takes a reference where the caller has one already.
     #[inline]
-    pub fn get(&self) {
+    pub(super) fn get(&self) {
         self.refs.inc();
     }
 
-    /// Drops a reference.
+    /// Drops a reference. Who drops the last one may reuse the link. Litmus: link-reuse.
     #[inline]
-    pub fn put(&self) -> Option<Last> {
+    pub(super) fn put(&self) -> Option<Last> {
         self.refs.dec_and_test().then(|| Last(NonNull::from(self)))
     }
 
@@ -210,7 +211,7 @@ impl Head {
     ///   when too many drains in a row have caused each other: somebody traces what the drain does.
     /// - `ENOENT` when there is no reference left.
     #[inline]
-    pub fn enqueue(&self, op: Op) -> Result<Option<Last>> {
+    pub(super) fn enqueue(&self, op: Op) -> Result<Option<Last>> {
         let cpu = Cpu::this();
         let busy = cpu.busy().load(Relaxed);
 
@@ -234,13 +235,15 @@ impl Head {
     ///
     /// As [`Head::enqueue`].
     #[inline]
-    pub fn enqueue_owned(&self, op: Op) -> Option<Last> {
+    pub(super) fn enqueue_owned(&self, op: Op) -> Option<Last> {
         let cpu = Cpu::this();
         let mut late = false;
 
         if !cpu.busy().load(Relaxed).is_null() {
             late = cpu.too_deep();
-            cpu.note_nested();
+            if !late {
+                cpu.note_nested();
+            }
         }
         self.queue(cpu, op, late)
     }
@@ -249,12 +252,12 @@ impl Head {
     #[inline]
     fn queue(&self, cpu: &Cpu, op: Op, late: bool) -> Option<Last> {
         // Full: pairs with the exchange in `drain_one`, for the operation's own sake and for what
-        // the caller wrote before. Litmus: deferred-op.
+        // the caller wrote before. Litmus: deferred-op, newest-wins, node-reuse.
         if self.link.pending().xchg(op.encode(), Full) != EMPTY {
             // Somebody will look again, with a reference of the queue's.
             return self.put();
         }
-        let node = Link::node(NonNull::from(&self.link));
+        let node = Link::node(NonNull::from(self).cast());
         // INVARIANT: The caller's reference is the queue's now.
         // SAFETY: The slot was empty, and so the object is on no list; whoever else queues an
         // operation sees that it is not. The reference keeps it valid. Interrupts are disabled.
@@ -277,10 +280,12 @@ impl Head {
     ///
     /// Interrupts enabled, under the RCU guard through which the object was found.
     #[inline]
-    pub fn settle(&self) -> Option<Last> {
+    pub(super) fn settle(&self) -> Option<Last> {
         // A queued operation has a reference, and its `tryget` came before whatever tells this
-        // caller that it was queued.
-        if self.refs.read() <= 1 {
+        // caller that it was queued. Acquire: who sees that reference gone sees what the operation
+        // did, also where it looks without a lock, as `hrtimer_try_to_cancel()` does first.
+        // Litmus: settle-refs, settle-lock, settle-told.
+        if self.refs.read_acquire() <= 1 {
             return None;
         }
         self.settle_queued()
@@ -296,7 +301,8 @@ impl Head {
         let word = pending.load(Relaxed);
         if Op::decode(word).is_some() {
             // When this fails there is a newer operation, which runs concurrently with the caller,
-            // or the drainer has just taken the one that was seen.
+            // or the drainer has just taken the one that was seen. A failed exchange orders
+            // nothing; the load below does. Litmus: settle-taken, settle-empty.
             let _ = pending.cmpxchg(word, Op::Nop.encode(), Full);
         }
         // Acquire: whoever sees that an operation has left the slot also sees that it is being
@@ -350,6 +356,7 @@ unsafe fn drain_one<D: Dispatch>(cpu: &Cpu, node: Node, head: NonNull<Head>) {
     for _ in 0..ROUNDS {
         // Only the drainer of the object writes this, and there is one at a time: each begins after
         // the one before it has put `EMPTY` into the slot. Odd before the operation is taken...
+        // Litmus: handover.
         let performing = this.performing.load(Relaxed);
         this.performing.store(performing.wrapping_add(1), Relaxed);
         // ... Full: whoever finds it gone sees that. Pairs with `settle` and `queue`.
@@ -363,10 +370,11 @@ unsafe fn drain_one<D: Dispatch>(cpu: &Cpu, node: Node, head: NonNull<Head>) {
             // SAFETY: The queue's reference.
             unsafe { D::perform(head, op) };
         }
-        // Release: whoever sees an even value sees the operation done. Litmus: settle.
+        // Release: whoever sees an even value sees the operation done. Litmus: settle, settle-undo.
         this.performing.store(performing.wrapping_add(2), Release);
 
         // Full: a newer operation is either seen here, or sees that the slot is empty.
+        // Litmus: settle-empty, newest-wins, handover, node-reuse.
         if pending.cmpxchg(DRAINING, EMPTY, Full).is_ok() {
             // INVARIANT: The slot is empty, and the queue's reference goes away.
             if let Some(last) = this.put() {

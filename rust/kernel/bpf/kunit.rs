@@ -100,7 +100,7 @@ fn domain() -> Result<Arc<Domain>> {
 fn timer(domain: &Arc<Domain>) -> Result<(TimerSlot<Called>, Arc<Called>)> {
     let (slot, called) = (TimerSlot::new(), Called::new()?);
     slot.init(domain, Clock::Monotonic)?;
-    slot.set_fn(called.clone(), GFP_KERNEL)?;
+    slot.set_fn(domain, called.clone(), GFP_KERNEL)?;
     Ok((slot, called))
 }
 
@@ -148,7 +148,10 @@ mod tests {
         let empty = TimerSlot::<Called>::new();
         assert_eq!(empty.start(NEAR, REL), Err(EINVAL));
         assert_eq!(empty.cancel(), Err(EINVAL));
-        assert_eq!(empty.set_fn(Called::new()?, GFP_KERNEL), Err(EINVAL));
+        assert_eq!(
+            empty.set_fn(&domain, Called::new()?, GFP_KERNEL),
+            Err(EINVAL)
+        );
 
         let (slot, called) = timer(&domain)?;
         assert_eq!(slot.init(&domain, Clock::Monotonic), Err(EBUSY));
@@ -222,12 +225,12 @@ mod tests {
 
         slot.init(&domain, ())?;
         assert_eq!(slot.start(), Err(EINVAL));
-        slot.set_fn(called.clone(), GFP_KERNEL)?;
+        slot.set_fn(&domain, called.clone(), GFP_KERNEL)?;
         slot.start()?;
         called.called.wait_for_completion();
 
         let again = Called::new()?;
-        slot.set_fn(again.clone(), GFP_KERNEL)?;
+        slot.set_fn(&domain, again.clone(), GFP_KERNEL)?;
         irqs_off(|| slot.start())?;
         again.called.wait_for_completion();
         assert_eq!(called.calls.load(Relaxed), 1);
@@ -250,8 +253,8 @@ mod tests {
 
         for slot in &slots {
             slot.init(&domain, Clock::Boottime)?;
-            slot.set_fn(called.clone(), GFP_KERNEL)?;
-            slot.set_fn(called.clone(), GFP_KERNEL)?;
+            slot.set_fn(&domain, called.clone(), GFP_KERNEL)?;
+            slot.set_fn(&domain, called.clone(), GFP_KERNEL)?;
             slot.start(NEAR, REL)?;
         }
         drop(slots);

@@ -88,10 +88,16 @@ impl<P: Payload<Owner<T>>, T: AsyncFn> Slot<P, Owner<T>> {
     /// # Errors
     ///
     /// - `EINVAL` when there is no object.
-    /// - `EPERM` when it was freed meanwhile.
+    /// - `EPERM` when it was freed meanwhile, or the domain is closed.
     /// - `ENOMEM` when there is no memory.
-    pub fn set_fn(&self, function: Arc<T>, flags: Flags) -> Result {
-        self.set_callback(RcuBox::new(function, flags)?)
+    pub fn set_fn(&self, domain: &Domain, function: Arc<T>, flags: Flags) -> Result {
+        domain.hold_open(|| {
+            // SAFETY: A box in an object is dropped before the object's domain is empty, one that
+            // could not be put into an object before `hold_open` returns; then the domain waits for
+            // RCU callbacks.
+            let owner = unsafe { RcuBox::new(function, flags) }?;
+            self.set_callback(owner)
+        })
     }
 }
 

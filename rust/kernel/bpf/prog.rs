@@ -66,12 +66,13 @@ impl ProgRef {
         let ret = unsafe { bindings::bpf_prog_inc_not_zero(prog.as_ptr()) };
         // The C function returns an error for one reason only.
         // INVARIANT: A reference was taken.
-        crate::error::from_err_ptr(ret)
-            .is_ok()
-            .then_some(Self(prog))
+        crate::error::from_err_ptr(ret).is_ok().then(|| Self(prog))
     }
 
     /// Drops the reference if it is not the last one.
+    ///
+    /// When it is, the caller may use what is idle until the last reference was put: by the control
+    /// dependency on the count. Litmus: prog-put, prog-node.
     fn put_unless_last(&self) -> bool {
         // SAFETY: By the type invariants the program is valid, and `aux` with it. The count is only
         // accessed atomically.
@@ -251,8 +252,11 @@ impl ProgCallback {
     pub unsafe fn new(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
         // SAFETY: By the safety requirements of this function; a program that is running is valid.
         let func = unsafe { Subprog::find(aux, function)? };
-        // INVARIANT: The reference goes with the pointer.
-        core::mem::forget(func.owner().ok_or(ENOENT)?);
+        // INVARIANT: The owner of the subprogram is `aux`'s; its reference goes with the pointer.
+        // SAFETY: As above.
+        let prog = NonNull::new(unsafe { (*aux).prog }).ok_or(EINVAL)?;
+        // SAFETY: As above.
+        core::mem::forget(unsafe { ProgRef::tryget(prog) }.ok_or(ENOENT)?);
         Ok(Self(func.0))
     }
 

@@ -104,6 +104,7 @@ impl Timer {
         let cb = unsafe { NonNull::new_unchecked(head.cast::<Erased>()) };
         // An operation that was overtaken by `cancel_and_free` may have started the timer. Nobody
         // can any more: who could see the object had a guard that is gone by now.
+        // Litmus: detached-start, detached-queue.
         // SAFETY: The object is still valid.
         if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {
             // It fired just now, and its function is an RCU reader.
@@ -128,6 +129,7 @@ impl Timer {
         let cb = unsafe { AsyncCb::<Timer, C>::from_payload(timer.cast()).as_ref() };
         let guard = rcu::read_lock();
 
+        // Litmus: start-fires, cancel-reinstall.
         if let Some(installed) = cb.installed(&guard) {
             // For `cancel` to see whom it would wait for. Timer callbacks do not nest on a CPU.
             set_running_timer(core::ptr::from_ref(cb).cast_mut().cast());
@@ -157,7 +159,7 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
     }
 
     #[inline]
-    fn stop(cb: &AsyncCb<Self, C>) {
+    unsafe fn stop(cb: &AsyncCb<Self, C>) {
         let last = if must_defer() {
             cb.head().enqueue_owned(Op::Cancel)
         } else {
@@ -181,7 +183,7 @@ impl<'a> Cancelling<'a> {
     fn new(target: &'a Head, running: &Head) -> Result<Self> {
         let this = Self(target);
         // Fully ordered: of two callbacks that cancel each other one at least sees the other.
-        // Litmus: cancelling.
+        // Litmus: cancelling, cancelling-three.
         this.add(1);
         if running.cancelling.load(Relaxed) != 0 {
             return Err(EDEADLK);

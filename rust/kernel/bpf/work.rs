@@ -213,7 +213,7 @@ impl WorkItem {
         let cb = unsafe { this.cast::<AsyncCb<Self, C>>().as_ref() };
 
         // Before anything is looked at: from here on the value's memory stays, and so does the
-        // text of a program.
+        // text of a program. Litmus: work-value.
         let trace = tasks_trace::read_lock();
         let Some(held) = Held::new(cb, &trace) else {
             return;
@@ -246,12 +246,16 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     }
 
     #[inline]
-    fn stop(cb: &AsyncCb<Self, C>) {
+    unsafe fn stop(cb: &AsyncCb<Self, C>) {
         let last = if must_defer() {
             cb.head().enqueue_owned(Op::Cancel)
         } else {
-            let pending = cb.payload().cancel().then(|| cb.head().put());
-            debug_assert!(!matches!(pending, Some(Some(_))));
+            if cb.payload().cancel() {
+                // The work item's; the slot's is still there.
+                if let Some(last) = cb.head().put() {
+                    Self::retire(last);
+                }
+            }
             cb.head().put()
         };
         if let Some(last) = last {

@@ -57,8 +57,7 @@ struct Inner<T> {
 ///
 /// Whoever got at the value under an RCU read-side guard may use it until the guard is gone, also
 /// when the box is dropped meanwhile. The value is dropped in softirq context (or in a task with
-/// softirqs disabled), so its destructor must not sleep. A module that drops a box of a type of its
-/// own must call `rcu_barrier()` before it is unloaded.
+/// softirqs disabled), so its destructor must not sleep. A box must not be dropped in NMI.
 ///
 /// # Invariants
 ///
@@ -69,7 +68,8 @@ struct Inner<T> {
 /// ```
 /// use kernel::sync::rcu::callback::RcuBox;
 ///
-/// let boxed = RcuBox::new(7, GFP_KERNEL)?;
+/// // SAFETY: This is not part of a module.
+/// let boxed = unsafe { RcuBox::new(7, GFP_KERNEL) }?;
 /// assert_eq!(*boxed, 7);
 /// // Returns at once; the value goes away after a grace period.
 /// drop(boxed);
@@ -85,7 +85,12 @@ unsafe impl<T: Send + Sync + 'static> Sync for RcuBox<T> {}
 
 impl<T: Send + Sync + 'static> RcuBox<T> {
     /// Allocates a box for `value`.
-    pub fn new(value: T, flags: Flags) -> Result<Self, AllocError> {
+    ///
+    /// # Safety
+    ///
+    /// When the caller or the type of the value is part of a module, the module must call
+    /// `rcu_barrier()` after the box was dropped and before it is unloaded.
+    pub unsafe fn new(value: T, flags: Flags) -> Result<Self, AllocError> {
         let inner = KBox::new(
             Inner {
                 head: Opaque::uninit(),
@@ -121,9 +126,10 @@ impl<T: Send + Sync + 'static> Deref for RcuBox<T> {
 
 impl<T: Send + Sync + 'static> Drop for RcuBox<T> {
     fn drop(&mut self) {
+        // CAST: `Inner` is `repr(C)` with `head` first.
         // SAFETY: By the type invariants the allocation is valid, and is given up here. `head` is
         // used for nothing else. Nobody has the value mutably, and readers hold an RCU guard.
-        unsafe { call_rcu(self.0.as_ref().head.get(), Self::free) };
+        unsafe { call_rcu(self.0.as_ptr().cast(), Self::free) };
     }
 }
 
@@ -187,7 +193,8 @@ mod tests {
     #[test]
     fn value_outlives_readers() -> Result {
         let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
-        let boxed = RcuBox::new(Counted(drops.clone()), GFP_KERNEL)?;
+        // SAFETY: This is not part of a module.
+        let boxed = unsafe { RcuBox::new(Counted(drops.clone()), GFP_KERNEL) }?;
 
         let guard = rcu::read_lock();
         drop(boxed);
@@ -203,7 +210,9 @@ mod tests {
     #[test]
     fn foreign_round_trip() -> Result {
         let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
-        let ptr = RcuBox::new(Counted(drops.clone()), GFP_KERNEL)?.into_foreign();
+        // SAFETY: This is not part of a module.
+        let boxed = unsafe { RcuBox::new(Counted(drops.clone()), GFP_KERNEL) }?;
+        let ptr = boxed.into_foreign();
 
         wait();
         assert_eq!(drops.load(Relaxed), 0);

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
 
 use super::Refcount;
+use crate::sync::atomic::Acquire;
 
 impl Refcount {
     /// Increments the count unless it is 0; returns whether it did.
@@ -21,11 +22,14 @@ impl Refcount {
         unsafe { bindings::refcount_inc_not_zero(self.as_ptr()) }
     }
 
-    /// The current value, which may be another one at once. No memory ordering; any context.
+    /// The current value, which may be another one at once. Any context.
+    ///
+    /// Provides acquire memory ordering: whoever sees that a reference is gone sees what was done
+    /// with it, as far as it was dropped with release ordering, which all ways of dropping have.
     #[doc(alias = "refcount_read")]
     #[inline]
-    pub fn read(&self) -> u32 {
-        // SAFETY: `self` is valid.
-        unsafe { bindings::refcount_read(self.as_ptr()) }
+    pub fn read_acquire(&self) -> u32 {
+        // CAST: As `refcount_read()`: a saturated count, which is negative, is a large one.
+        self.as_atomic().load(Acquire) as u32
     }
 }

@@ -160,7 +160,7 @@ pub trait DynHrTimerCallback: Sync + Sized + 'static {
 /// A timer whose clock and mode are chosen at run time, with its data.
 ///
 /// Dropping it cancels the timer and waits for its function; this must not happen in the function
-/// itself, which would wait for ever.
+/// itself, which would wait for ever. It must not live on a stack.
 ///
 /// # Invariants
 ///

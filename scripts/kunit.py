@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs our KUnit suites, and the doctests of our modules, in one boot.
+
+    kunit.py --kernel FOLDER [--c] [--timeout S]
+
+A suite that is missing, empty, failed or skipped is a failure: the suites are
+named here and the doctests are counted against the files of the work tree.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback", "rust_hrtimer_raw"]
+SUITES_RUST = ["rust_bpf_async"]
+DOCTESTS = "rust_doctests_kernel"
+
+# Every suite is run through debugfs, where its results are then found.
+GUEST = r"""
+mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+for suite in $SUITES; do
+    dir=/sys/kernel/debug/kunit/$suite
+    echo "@suite $suite"
+    [ -d "$dir" ] || { echo "@missing"; continue; }
+    echo 1 >"$dir/run"
+    cat "$dir/results"
+done
+"""
+
+
+def parse(text):
+    """{suite: [(name, ok, skipped)]}; the suite's own result line is left out."""
+    results, suite = {}, None
+    for line in text.splitlines():
+        if line.startswith("@suite "):
+            suite = line.split()[1]
+            results[suite] = []
+        elif line.startswith("@missing"):
+            results[suite] = None
+        elif match := re.match(r"\s+(not )?ok \d+ (\S+)( # SKIP.*)?", line):
+            results[suite].append((match[2], not match[1], bool(match[3])))
+    return results
+
+
+def doctest_files():
+    """Files of ours with an example, by the name that a doctest has for them."""
+    for path in sorted((ROOT / "rust" / "kernel").rglob("*.rs")):
+        if re.search(r"^\s*//[/!] ```\s*$", path.read_text(), re.M):
+            relative = path.relative_to(ROOT / "rust" / "kernel")
+            yield re.sub(r"\W", "_", str(relative))
+
+
+def judge(results, suites, files):
+    """(passed, list of complaints)"""
+    passed, bad = 0, []
+    for suite in suites:
+        tests = results.get(suite)
+        if not tests:
+            bad.append(f"{suite}: " + ("no test in it" if tests == [] else "not in this kernel"))
+        for name, ok, skipped in tests or []:
+            if ok and not skipped:
+                passed += 1
+            else:
+                bad.append(f"{suite}.{name}: " + ("skipped" if skipped else "failed"))
+    doctests = results.get(DOCTESTS) or []
+    for file in files:
+        ours = [test for test in doctests if test[0].startswith(f"rust_doctest_kernel_{file}_")]
+        if not ours:
+            bad.append(f"doctests of {file}: none in this kernel")
+        for name, ok, skipped in ours:
+            if ok and not skipped:
+                passed += 1
+            else:
+                bad.append(f"{name}: " + ("skipped" if skipped else "failed"))
+    return passed, bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kernel", required=True, help="the build folder")
+    parser.add_argument("--c", action="store_true", help="a kernel with the switch off")
+    parser.add_argument("--timeout", default="600")
+    args = parser.parse_args()
+
+    suites = SUITES + ([] if args.c else SUITES_RUST)
+    guest = f"SUITES='{' '.join(suites + [DOCTESTS])}'\n{GUEST}"
+    print(f"kunit: {len(suites)} suites and the doctests", file=sys.stderr)
+    with tempfile.NamedTemporaryFile("w+") as out:
+        status = subprocess.run(
+            [sys.executable, ROOT / "scripts" / "vm.py", "--kernel", args.kernel,
+             "--timeout", args.timeout, "--", guest],
+            stdout=out, check=False).returncode
+        text = Path(out.name).read_text()
+    passed, bad = judge(parse(text), suites, list(doctest_files()))
+    for complaint in bad:
+        print(f"kunit: {complaint}", file=sys.stderr)
+    if status:
+        bad.append("vm")
+        print(f"kunit: the virtual machine ended with status {status}", file=sys.stderr)
+    if bad:
+        sys.stderr.write(text)
+    print(f"kunit: {passed} passed, {len(bad)} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
