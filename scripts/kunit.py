@@ -50,7 +50,8 @@ def parse(text):
 def doctest_files():
     """Files of ours with an example, by the name that a doctest has for them."""
     for path in sorted((ROOT / "rust" / "kernel").rglob("*.rs")):
-        if re.search(r"^\s*//[/!] ```\s*$", path.read_text(), re.M):
+        fences = re.findall(r"^\s*//[/!] ```(.*)$", path.read_text(), re.M)
+        if "" in fences[::2]:
             relative = path.relative_to(ROOT / "rust" / "kernel")
             yield re.sub(r"\W", "_", str(relative))
 
@@ -93,7 +94,7 @@ def main():
     with tempfile.NamedTemporaryFile("w+") as out:
         status = subprocess.run(
             [sys.executable, ROOT / "scripts" / "vm.py", "--kernel", args.kernel,
-             "--timeout", args.timeout, "--", guest],
+             "--append", "kunit.enable=1", "--timeout", args.timeout, "--", guest],
             stdout=out, check=False).returncode
         text = Path(out.name).read_text()
     passed, bad = judge(parse(text), suites, list(doctest_files()))

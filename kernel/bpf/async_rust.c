@@ -3,7 +3,9 @@
  * The C side of bpf_timer and bpf_wq in Rust: what has to be a static C
  * object, and the CPU hotplug callbacks. All else is in rust/kernel/bpf/.
  */
+#include <linux/bpf.h>
 #include <linux/bpf_async.h>
+#include <linux/btf.h>
 #include <linux/cpuhotplug.h>
 #include <linux/init.h>
 #include <linux/irq_work.h>
@@ -53,6 +55,9 @@ static int async_cpu_drain(unsigned int cpu)
 static int __init async_rust_init(void)
 {
 	int cpu, ret;
+
+	/* Programs take the flags from vmlinux.h, and no other C code uses them. */
+	BTF_TYPE_EMIT_ENUM(BPF_F_TIMER_ABS);
 
 	for_each_possible_cpu(cpu)
 		INIT_WORK(&per_cpu_ptr(&bpf_async_cpu, cpu)->late_work, async_late_work);
