@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bpf/callback.rs`: the word that owns a callback.
+
+use super::*;
+use crate::{
+    bpf::callback::{CallbackCell, Freed},
+    sync::rcu,
+};
+
+type Cell = CallbackCell<Owner>;
+
+/// Whatever is put in comes out once and is dropped: a program that is dropped twice, or never,
+/// fails the model.
+fn set(cell: &'static Cell) -> bool {
+    let (result, old) = cell.set(Prog::new().owner());
+    drop(old);
+    result.is_ok()
+}
+
+/// The cell is freed, and stays so.
+fn check_freed(cell: &'static Cell) {
+    assert!(!cell.is_set(), "FREED did not stay");
+    let prog = Prog::new();
+    let (result, back) = cell.set(prog.owner());
+    assert_eq!(result, Err(Freed), "FREED did not stay");
+    assert!(back.is_some_and(|owner| owner.is(prog)));
+    assert!(cell.clear().is_none() && cell.free().is_none());
+}
+
+/// Two writers and `cancel_and_free`.
+#[test]
+fn callback_set_set_free() {
+    explore(None, || {
+        let cell = world().keep(Cell::new());
+        let first = on_cpu(1, || set(cell));
+        let second = on_cpu(1, || set(cell));
+        drop(cell.free());
+        first.join().unwrap();
+        second.join().unwrap();
+        check_freed(cell);
+    });
+}
+
+/// The same with a `cancel`, which takes the callback out.
+#[test]
+fn callback_set_clear_free() {
+    explore(None, || {
+        let cell = world().keep(Cell::new());
+        set(cell);
+        let setter = on_cpu(1, || set(cell));
+        let clearer = on_cpu(1, || drop(cell.clear()));
+        drop(cell.free());
+        setter.join().unwrap();
+        clearer.join().unwrap();
+        check_freed(cell);
+    });
+}
+
+/// A reader may use what it got for as long as its guard exists, complete.
+#[test]
+fn callback_reader() {
+    explore(4, || {
+        let cell = world().keep(Cell::new());
+        set(cell);
+        let setter = on_cpu(1, || set(cell));
+        let reader = on_cpu(1, || {
+            let guard = rcu::read_lock();
+            if let Some(prog) = cell.get(&guard) {
+                prog.call();
+            }
+        });
+        drop(cell.free());
+        setter.join().unwrap();
+        reader.join().unwrap();
+        check_freed(cell);
+    });
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bpf/timer.rs`, `bpf/deferred.rs`: the newest operation wins, in whichever context it was issued
+//! (P8, H24, H32), and callbacks that cancel each other's timers do not wait for ever (H9).
+
+use super::*;
+use crate::atomic::{Acquire, Release};
+
+/// A timer that nobody ends early.
+fn end(slot: &'static TimerSlot, map: &'static Map) {
+    slot.cancel_and_free();
+    map.free();
+}
+
+/// A start that was deferred, and had returned before `cancel_async` was called elsewhere.
+#[test]
+fn order_deferred_start_then_cancel() {
+    explore(4, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        let started: &Atomic<bool> = world().keep(Atomic::new(false));
+        let starter = on_cpu(1, || {
+            deferred(1, || {
+                slot.start(1, REL).unwrap();
+                started.store(true, Release);
+            })
+        });
+        let after = started.load(Acquire);
+        slot.cancel_async().unwrap();
+        let _ = starter.join().unwrap();
+        settle_down();
+        assert!(!after || armed().is_empty(), "an older start has won");
+        end(slot, map);
+    });
+}
+
+/// A `cancel_async` that was deferred, and had returned before `start` was called elsewhere.
+#[test]
+fn order_deferred_cancel_then_start() {
+    explore(4, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        let cancelled: &Atomic<bool> = world().keep(Atomic::new(false));
+        let canceller = on_cpu(1, || {
+            deferred(1, || {
+                assert_eq!(slot.cancel_async(), Err(ECANCELED));
+                cancelled.store(true, Release);
+            })
+        });
+        let after = cancelled.load(Acquire);
+        slot.start(2, REL).unwrap();
+        let _ = canceller.join().unwrap();
+        settle_down();
+        assert!(!after || armed() == [2], "an older cancel has won");
+        end(slot, map);
+    });
+}
+
+/// A start is being performed on one CPU when an NMI queues a cancel for another one, and a third
+/// cancels at once: when that has returned, the start is done with (H32).
+#[test]
+fn order_performed_start_nmi_cancel() {
+    explore(3, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        world().irqs_off(|| slot.start(1, REL)).unwrap();
+        let drainer = on_cpu(0, || interrupt(0));
+        let nmi = on_cpu(1, || world().irqs_off(|| slot.cancel_async()));
+        slot.cancel_async().unwrap();
+        assert!(
+            armed().is_empty(),
+            "what is being performed was not waited for"
+        );
+        drainer.join().unwrap();
+        let _ = nmi.join().unwrap();
+        settle_down();
+        assert!(armed().is_empty(), "a start has won over two newer cancels");
+        end(slot, map);
+    });
+}
+
+/// Of two that are deferred one after the other, on whichever CPU, the second one wins (H26).
+#[test]
+fn order_deferred_twice() {
+    explore(5, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        let first: &Atomic<bool> = world().keep(Atomic::new(false));
+        let one = on_cpu(1, || {
+            deferred(1, || {
+                slot.start(8, REL).unwrap();
+                first.store(true, Release);
+            })
+        });
+        let after = first.load(Acquire);
+        deferred(0, || slot.start(16, REL)).unwrap();
+        one.join().unwrap();
+        settle_down();
+        let armed = armed();
+        assert!(
+            armed == [16] || (!after && armed == [8]),
+            "an older start has won"
+        );
+        end(slot, map);
+    });
+}
+
+/// A start that races with a cancel does not undo a newer start that came after that cancel (H24):
+/// what is refused is "arm, look at the callback again, disarm".
+#[test]
+fn order_start_cancel_start() {
+    explore(5, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        let starter = on_cpu(1, || slot.start(1, REL));
+        slot.cancel().unwrap();
+        slot.set_callback(Prog::new().owner()).unwrap();
+        slot.start(2, REL).unwrap();
+        let _ = starter.join().unwrap();
+        assert!(!armed().is_empty(), "a newer start was undone");
+        end(slot, map);
+    });
+}
+
+thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
+
+/// Two callbacks, on two CPUs, each of which cancels the other's timer (H9). Were they to wait for
+/// each other, the model would not end.
+#[test]
+fn order_cancel_each_other() {
+    fn cancel_other<const OTHER: usize>(_: &Prog) {
+        let _ = PAIR.get()[OTHER].unwrap().cancel();
+    }
+
+    explore(5, || {
+        let map = Map::new();
+        let (a, prog_a) = timer(map);
+        let (b, prog_b) = timer(map);
+        PAIR.set([Some(a), Some(b)]);
+        prog_a.action.set(Some(cancel_other::<1>));
+        prog_b.action.set(Some(cancel_other::<0>));
+        a.start(1, REL).unwrap();
+        b.start(1, REL).unwrap();
+        let softirq = on_cpu(1, tick);
+        tick();
+        softirq.join().unwrap();
+        a.cancel_and_free();
+        end(b, map);
+    });
+}
