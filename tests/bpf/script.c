@@ -153,7 +153,6 @@ static void *runner(void *arg)
 {
 	struct runner *r = arg;
 
-	pin_cpu(r->cpu);
 	do {
 		r->err = script_exec(r->sk, r->nr, r->prog, r->context);
 		r->runs++;
@@ -161,12 +160,23 @@ static void *runner(void *arg)
 	return NULL;
 }
 
+/*
+ * The thread begins on its own CPU: on the caller's it would have to wait for
+ * the caller, who may be about to wait for it inside a program.
+ */
 void runner_start(struct runner *r)
 {
+	pthread_attr_t attr;
 	pthread_t t;
+	cpu_set_t set;
 
-	if (pthread_create(&t, NULL, runner, r))
+	CPU_ZERO(&set);
+	CPU_SET(r->cpu, &set);
+	if (pthread_attr_init(&attr) ||
+	    pthread_attr_setaffinity_np(&attr, sizeof(set), &set) ||
+	    pthread_create(&t, &attr, runner, r))
 		abort();
+	pthread_attr_destroy(&attr);
 	r->thread = t;
 }
 

@@ -76,7 +76,12 @@ static const char *meanwhile(struct script_bpf *sk, struct step op, const struct
 	script_put(sk, 1, a, 3);
 	pin_cpu(1);
 	runner_start(&ra);
-	RUN(sk, PROG_A, IRQS_ON, STEP(OP_WAIT, 0, 0));
+	sb = RUN(sk, PROG_A, IRQS_ON, STEP(OP_WAIT, 0, 0));
+	if (sb->s[0].ret) {
+		gate_open(sk, 1);
+		runner_join(&ra);
+		return fail("the script with IRQs off did not begin");
+	}
 	sb = script_run(sk, PROG_A, IRQS_ON, b, n);
 	for (i = 0; i < n && !err; i++)
 		if (sb->s[i].ret < 0)
