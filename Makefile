@@ -30,7 +30,7 @@ override CMD := $(value CMD)
 override APPEND := $(value APPEND)
 export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
 
-.PHONY: help setup doctor tree kernel vm shell run selftests check test
+.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -65,6 +65,18 @@ selftests: ## the selftests again, on the kernels that are built
 
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
+
+regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
+	@scripts/regress.sh
+
+litmus: ## the memory model's word on every ordering the code relies on
+	@scripts/litmus.sh
+
+models: ## every interleaving of the code, on this machine (loom)
+	@scripts/host.sh
+
+kunit: ## the KUnit suites and doctests of our modules
+	@scripts/kunit.sh
 
 test: ## everything that must hold
 	@scripts/test.sh

@@ -22,18 +22,37 @@ kernel() {
 	BUILD=${BUILD%/arch/*}
 }
 
-# On the kernel of the step before; without one there is nothing to try.
-selftests() {
-	[ -d "${BUILD:=}" ] || { say "there is no kernel to run them on" && return 1; }
-	"$SCRIPTS/selftests.py" --impl rust --kernel-rust "$BUILD" "$@"
+# on_kernel COMMAND...: with the build folder of the step before as last word.
+on_kernel() {
+	[ -d "${BUILD:=}" ] || { say "there is no kernel to run it on" && return 1; }
+	"$@" "$BUILD"
 }
+
+# herd7 may not be had on other distributions; litmus.sh says so and returns 3.
+litmus() {
+	local status=0
+	"$SCRIPTS/litmus.sh" || status=$?
+	[ "$status" != 3 ] || return 77
+	return "$status"
+}
+
+selftests() { "$SCRIPTS/selftests.py" --impl rust "$@"; }
+regress() { "$SCRIPTS/regress.py" --impl rust "$@"; }
 
 for name in licence shell python rustfmt units anchors; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
 done
+step "litmus tests" litmus
+step "models" "$SCRIPTS/host.sh"
+
 step "kernel: rust" kernel rust
-step "selftests: rust" selftests
+step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
+step "selftests: rust" on_kernel selftests --kernel-rust
+step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
+
 BUILD=
 step "kernel: rust, debug" kernel rust 1
-step "selftests: rust, debug" selftests --debug
+step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
+step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
+step "hazards: rust, debug" on_kernel regress --debug --seconds 60 --kernel-rust
 finish
