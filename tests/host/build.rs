@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, env, fs, path::PathBuf};
 
-include!("mutations.rs");
+mod mutations;
 
 const BPF: &[&str] = &[
     "async_cb", "callback", "cpu", "deferred", "drain", "link", "pending", "timer", "work",
@@ -16,7 +16,7 @@ fn replace(text: &str, from: &str, to: &str, mutation: &str) -> String {
     let count = text.matches(from).count();
     assert!(
         count == 1,
-        "mutation {mutation}: this is in the file {count} times, not once; adapt mutations.rs\n{from}"
+        "mutation {mutation}: this is in the file {count} times, not once; adapt mutations/\n{from}"
     );
     text.replace(from, to)
 }
@@ -27,11 +27,11 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
     let wanted = env::var("BPF_ASYNC_MUTATION").unwrap_or_default();
     println!("cargo:rerun-if-env-changed=BPF_ASYNC_MUTATION");
-    println!("cargo:rerun-if-changed=mutations.rs");
+    println!("cargo:rerun-if-changed=mutations");
     println!("cargo:rerun-if-changed=build.rs");
 
     let mut changed: HashMap<&str, String> = HashMap::new();
-    for mutation in MUTATIONS {
+    for mutation in mutations::all() {
         // All are tried always, so that one that has become stale is found at once.
         let mut texts: HashMap<&str, String> = HashMap::new();
         for (file, from, to) in mutation.changes {

@@ -9,7 +9,10 @@ use std::{
     process::{Command, Output},
 };
 
-include!("../mutations.rs");
+#[path = "../mutations/mod.rs"]
+mod mutations;
+
+use mutations::Mutation;
 
 fn cargo(mutation: &str, args: &[&str]) -> Output {
     // In a folder of its own, so that what is built as it is stays built.
@@ -76,10 +79,10 @@ fn each_model_has_a_mutation() {
     let models: Vec<_> = models.filter_map(|path| path.rsplit("::").next()).collect();
     assert!(!models.is_empty(), "no model\n{output}");
     for model in &models {
-        let found = MUTATIONS.iter().any(|m| m.model == *model);
+        let found = mutations::all().any(|m| m.model == *model);
         assert!(found, "no mutation shows that {model} finds anything");
     }
-    for mutation in MUTATIONS {
+    for mutation in mutations::all() {
         let there = models.contains(&mutation.model);
         assert!(
             there,
@@ -95,10 +98,7 @@ fn each_mutation_is_found() {
     let only = env::var("ONLY").unwrap_or_default();
     let mut wrong = Vec::new();
     let mut count = 0;
-    for mutation in MUTATIONS
-        .iter()
-        .filter(|m| only.is_empty() || m.name == only)
-    {
+    for mutation in mutations::all().filter(|m| only.is_empty() || m.name == only) {
         count += 1;
         match found(mutation) {
             Ok(message) => println!("{}: {}: {message}", mutation.name, mutation.model),

@@ -118,7 +118,7 @@ impl World {
             waiting: RefCell::default(),
             begins: Point::new(),
             ends: Point::new(),
-            cpus: (0..2).map(|_| Box::default()).collect(),
+            cpus: (0..3).map(|_| Box::default()).collect(),
             timers: RefCell::default(),
             works: RefCell::default(),
         }
@@ -363,11 +363,12 @@ impl World {
 }
 
 /// Explores a model with at most this many preemptions: changes to another thread where the current
-/// one could go on. `None`: with any number.
+/// one could go on. `None`: with any number. `DEEPER=n` allows n more.
 pub fn explore(preemptions: impl Into<Option<usize>>, model: impl Fn() + Send + Sync + 'static) {
     let count = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions.into();
+    let deeper = std::env::var("DEEPER").map_or(0, |n| n.parse().expect("DEEPER is a number"));
+    builder.preemption_bound = preemptions.into().map(|n| n + deeper);
     builder.max_branches = 5_000;
     let executions = count.clone();
     let start = std::time::Instant::now();

@@ -283,7 +283,7 @@ fn deferred_free_with_irqs_off() {
 /// CPU at once, and its node is on that CPU's list: the other one is still found.
 #[test]
 fn deferred_node_moves_on() {
-    explore(3, || {
+    explore(None, || {
         DONE.with_borrow_mut(Vec::clear);
         let (a, b) = (head(), head());
         world().on_cpu(0);

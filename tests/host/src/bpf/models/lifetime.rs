@@ -9,11 +9,28 @@ use crate::atomic::{Acquire, Release};
 /// `start` meets `cancel_and_free`, the timer fires or not, and the object is freed (H5).
 #[test]
 fn lifetime_start_free_fire() {
-    explore(3, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let starter = on_cpu(1, || slot.start(1, REL));
         let softirq = on_cpu(1, tick);
+        slot.cancel_and_free();
+        map.free();
+        let _ = starter.join().unwrap();
+        softirq.join().unwrap();
+        while tick() {}
+    });
+}
+
+/// The same with a start that is deferred, and performed when the object is detached, or when it has
+/// no other reference left.
+#[test]
+fn lifetime_deferred_start_free_fire() {
+    explore(4, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        let starter = on_cpu(1, || deferred(1, || slot.start(1, REL)));
+        let softirq = on_cpu(0, tick);
         slot.cancel_and_free();
         map.free();
         let _ = starter.join().unwrap();
@@ -78,7 +95,7 @@ fn lifetime_freed_is_never_called() {
 /// not see is what it must not see. The work function, which has a reference, is such a reader.
 #[test]
 fn lifetime_freed_work_is_never_called() {
-    explore(3, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, _) = work(map);
         let late = Prog::new();
@@ -133,7 +150,7 @@ fn lifetime_init_close() {
 /// A slot is used again while others still have its first object (H6).
 #[test]
 fn lifetime_slot_is_used_again() {
-    explore(4, || {
+    explore(None, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let starter = on_cpu(1, || slot.start(1, REL));

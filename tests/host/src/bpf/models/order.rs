@@ -15,7 +15,7 @@ fn end(slot: &'static TimerSlot, map: &'static Map) {
 /// A start that was deferred, and had returned before `cancel_async` was called elsewhere.
 #[test]
 fn order_deferred_start_then_cancel() {
-    explore(4, || {
+    explore(5, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let started: &Atomic<bool> = world().keep(Atomic::new(false));
@@ -37,7 +37,7 @@ fn order_deferred_start_then_cancel() {
 /// A `cancel_async` that was deferred, and had returned before `start` was called elsewhere.
 #[test]
 fn order_deferred_cancel_then_start() {
-    explore(4, || {
+    explore(5, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let cancelled: &Atomic<bool> = world().keep(Atomic::new(false));
@@ -82,7 +82,7 @@ fn order_performed_start_nmi_cancel() {
 /// Of two that are deferred one after the other, on whichever CPU, the second one wins (H26).
 #[test]
 fn order_deferred_twice() {
-    explore(5, || {
+    explore(None, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let first: &Atomic<bool> = world().keep(Atomic::new(false));
@@ -109,7 +109,7 @@ fn order_deferred_twice() {
 /// what is refused is "arm, look at the callback again, disarm".
 #[test]
 fn order_start_cancel_start() {
-    explore(5, || {
+    explore(None, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         let starter = on_cpu(1, || slot.start(1, REL));
@@ -122,29 +122,65 @@ fn order_start_cancel_start() {
     });
 }
 
-thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
-
-/// Two callbacks, on two CPUs, each of which cancels the other's timer (H9). Were they to wait for
-/// each other, the model would not end.
+/// When `cancel` has returned nothing fires for a start before it, whatever callback is installed
+/// then (H24): also when that start was deferred, and when the timer is firing just now.
 #[test]
-fn order_cancel_each_other() {
-    fn cancel_other<const OTHER: usize>(_: &Prog) {
-        let _ = PAIR.get()[OTHER].unwrap().cancel();
-    }
-
-    explore(5, || {
+fn order_cancel_then_new_callback() {
+    explore(3, || {
         let map = Map::new();
-        let (a, prog_a) = timer(map);
-        let (b, prog_b) = timer(map);
-        PAIR.set([Some(a), Some(b)]);
-        prog_a.action.set(Some(cancel_other::<1>));
-        prog_b.action.set(Some(cancel_other::<0>));
-        a.start(1, REL).unwrap();
-        b.start(1, REL).unwrap();
+        let (slot, _) = timer(map);
+        world().irqs_off(|| slot.start(1, REL)).unwrap();
+        let drainer = on_cpu(0, || interrupt(0));
         let softirq = on_cpu(1, tick);
-        tick();
+        slot.cancel().unwrap();
+        let new = Prog::new();
+        slot.set_callback(new.owner()).unwrap();
+        drainer.join().unwrap();
         softirq.join().unwrap();
-        a.cancel_and_free();
-        end(b, map);
+        settle_down();
+        while tick() {}
+        assert_eq!(new.calls.get(), 0, "called for a start that was cancelled");
+        end(slot, map);
+    });
+}
+
+thread_local!(static CIRCLE: Cell<[Option<&'static TimerSlot>; 3]> = const { Cell::new([None; 3]) });
+
+fn cancel_other<const OTHER: usize>(_: &Prog) {
+    let _ = CIRCLE.get()[OTHER].unwrap().cancel();
+}
+
+/// Timers in a circle, each of whose callbacks cancels the next one's timer, with a softirq for each
+/// (H9). Were they to wait for each other, the model would not end.
+fn circle(actions: &[fn(&Prog)]) {
+    let map = Map::new();
+    let mut slots = [None; 3];
+    for (slot, action) in slots.iter_mut().zip(actions) {
+        let (timer, prog) = timer(map);
+        prog.action.set(Some(*action));
+        timer.start(1, REL).unwrap();
+        *slot = Some(timer);
+    }
+    CIRCLE.set(slots);
+    let softirqs: Vec<_> = (1..actions.len()).map(|cpu| on_cpu(cpu, tick)).collect();
+    tick();
+    for softirq in softirqs {
+        softirq.join().unwrap();
+    }
+    for slot in slots.into_iter().flatten() {
+        slot.cancel_and_free();
+    }
+    map.free();
+}
+
+#[test]
+fn order_two_cancel_each_other() {
+    explore(None, || circle(&[cancel_other::<1>, cancel_other::<0>]));
+}
+
+#[test]
+fn order_three_cancel_each_other() {
+    explore(3, || {
+        circle(&[cancel_other::<1>, cancel_other::<2>, cancel_other::<0>]);
     });
 }

@@ -15,7 +15,7 @@ fn work_off() {
 /// work is pending or running, and is freed then.
 #[test]
 fn work_start_free_run() {
-    explore(3, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, _) = work(map);
         let starter = on_cpu(1, || slot.start());
@@ -31,7 +31,7 @@ fn work_start_free_run() {
 /// The same with interrupts disabled throughout.
 #[test]
 fn work_deferred_start_free_run() {
-    explore(3, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, _) = work(map);
         let starter = on_cpu(1, || deferred(1, || slot.start()));
@@ -48,7 +48,7 @@ fn work_deferred_start_free_run() {
 /// neither lost nor gained.
 #[test]
 fn work_start_start_run() {
-    explore(5, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, prog) = work(map);
         let starter = on_cpu(1, || slot.start().unwrap());

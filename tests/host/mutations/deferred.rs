@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is queued.
+
+use super::{Mutation, CPU, DEFERRED, LLIST, TIMER};
+
+pub const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "performing-is-said-late",
+        model: "deferred_drain_enqueue_settle",
+        says: "performed after it was settled",
+        changes: &[
+            (
+                DEFERRED,
+                "this.performing.store(performing.wrapping_add(1), Relaxed);",
+                "",
+            ),
+            (
+                DEFERRED,
+                "let word = pending.xchg(DRAINING, Full);",
+                "let word = pending.xchg(DRAINING, Full);\n        this.performing.store(performing.wrapping_add(1), Relaxed);",
+            ),
+        ],
+    },
+    Mutation {
+        name: "settle-leaves-what-is-queued",
+        model: "deferred_drain_enqueue_settle",
+        says: "performed after it was settled",
+        changes: &[(
+            DEFERRED,
+            "let _ = pending.cmpxchg(word, Op::Nop.encode(), Full);",
+            "",
+        )],
+    },
+    Mutation {
+        name: "settle-without-reference",
+        model: "deferred_link_after_call_rcu",
+        says: "Causality violation",
+        changes: &[
+            (
+                DEFERRED,
+                "if !self.tryget() {\n            return None;\n        }\n        let pending",
+                "let pending",
+            ),
+            (
+                DEFERRED,
+                "self.put()\n    }\n\n    #[inline]\n    fn address",
+                "None\n    }\n\n    #[inline]\n    fn address",
+            ),
+        ],
+    },
+    Mutation {
+        name: "settle-without-reference-irqs-off",
+        model: "deferred_free_with_irqs_off",
+        says: "Causality violation",
+        changes: &[
+            (
+                DEFERRED,
+                "if !self.tryget() {\n            return None;\n        }\n        let pending",
+                "let pending",
+            ),
+            (
+                DEFERRED,
+                "self.put()\n    }\n\n    #[inline]\n    fn address",
+                "None\n    }\n\n    #[inline]\n    fn address",
+            ),
+        ],
+    },
+    Mutation {
+        name: "queue-without-reference",
+        model: "deferred_enqueue_twice",
+        says: "the slot has a reference",
+        changes: &[(
+            DEFERRED,
+            "if !self.tryget() {\n            return Err(ENOENT);\n        }\n",
+            "",
+        )],
+    },
+    Mutation {
+        name: "queue-relaxed",
+        model: "deferred_sees_what_was_before",
+        says: "performed, but not seen",
+        changes: &[(
+            DEFERRED,
+            "xchg(op.encode(), Full) != EMPTY",
+            "xchg(op.encode(), Relaxed) != EMPTY",
+        )],
+    },
+    Mutation {
+        name: "take-relaxed",
+        model: "deferred_sees_what_was_before",
+        says: "performed, but not seen",
+        changes: &[(
+            DEFERRED,
+            "let word = pending.xchg(DRAINING, Full);",
+            "let word = pending.xchg(DRAINING, Relaxed);",
+        )],
+    },
+    Mutation {
+        name: "drain-forgets-what-is-newer",
+        model: "deferred_enqueue_in_order",
+        says: "lost or overtaken",
+        changes: &[(
+            DEFERRED,
+            "if pending.cmpxchg(DRAINING, EMPTY, Full).is_ok() {",
+            "pending.store(EMPTY, Release);\n        if true {",
+        )],
+    },
+    Mutation {
+        name: "drain-forgets-after-two-rounds",
+        model: "deferred_enqueue_in_order",
+        says: "something is queued and lost",
+        changes: &[(
+            DEFERRED,
+            "unsafe { cpu.add_object(node) };\n}",
+            "let _ = (cpu, node);\n}",
+        )],
+    },
+    Mutation {
+        name: "next-after-the-exchange",
+        model: "deferred_node_moves_on",
+        says: "something is queued and lost",
+        changes: &[
+            (
+                LLIST,
+                "let node = NonNull::new(self.0)?;",
+                "let mut at = self.0;\n        if at as usize & 1 != 0 {\n            at = unsafe { (*at.cast::<u8>().wrapping_sub(1).cast::<bindings::llist_node>()).next };\n        }\n        let node = NonNull::new(at)?;",
+            ),
+            (
+                LLIST,
+                "self.0 = unsafe { (*node.as_ptr()).next };",
+                "self.0 = node.as_ptr().cast::<u8>().wrapping_add(1).cast();",
+            ),
+        ],
+    },
+    Mutation {
+        name: "drain-goes-on-and-on",
+        model: "deferred_two_at_a_time",
+        says: "what is newer is left to nobody",
+        changes: &[(DEFERRED, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
+    },
+    Mutation {
+        name: "chain-goes-on",
+        model: "deferred_chain_ends",
+        says: "the chain goes on for ever",
+        changes: &[(
+            CPU,
+            "self.depth().load(Relaxed) >= MAX_DEPTH",
+            "self.depth().load(Relaxed) >= u32::MAX",
+        )],
+    },
+    Mutation {
+        name: "same-object-is-queued",
+        model: "deferred_chain_ends",
+        says: "the same object is queued",
+        changes: &[(
+            DEFERRED,
+            "if busy == self.address() || cpu.too_deep() {",
+            "if cpu.too_deep() {",
+        )],
+    },
+    Mutation {
+        name: "retired-is-forgotten",
+        model: "deferred_free_with_irqs_off",
+        says: "a reference is dropped twice",
+        changes: &[(DEFERRED, "if word == RETIRE {", "if false {")],
+    },
+    Mutation {
+        name: "retire-calls-rcu",
+        model: "deferred_free_with_irqs_off",
+        says: "call_rcu() with interrupts disabled",
+        changes: &[(
+            DEFERRED,
+            "retire(self, reclaim: Callback) {\n        if must_defer() {",
+            "retire(self, reclaim: Callback) {\n        if false {",
+        )],
+    },
+    Mutation {
+        name: "start-takes-locks",
+        model: "deferred_link_after_call_rcu",
+        says: "a timer with interrupts disabled",
+        changes: &[(
+            TIMER,
+            "if must_defer() {\n            cb.head().enqueue(Op::Start",
+            "if false {\n            cb.head().enqueue(Op::Start",
+        )],
+    },
+];

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work items, and the word of an operation.
+
+use super::{Mutation, PENDING, WORK};
+
+pub const MUTATIONS: &[Mutation] = &[
+    // Work items.
+    Mutation {
+        name: "work-without-reference",
+        model: "work_start_free_run",
+        says: "use after free: an object",
+        changes: &[(
+            WORK,
+            "if !cb.head().tryget() {\n                return Err(ENOENT);\n            }\n",
+            "",
+        )],
+    },
+    Mutation {
+        name: "deferred-work-without-reference",
+        model: "work_deferred_start_free_run",
+        says: "use after free: an object",
+        changes: &[(WORK, "cb.head().get();", "")],
+    },
+    Mutation {
+        name: "cancelled-work-keeps-reference",
+        model: "work_start_free_run",
+        says: "leaked: an object",
+        changes: &[(
+            WORK,
+            "if cb.payload().cancel() {",
+            "if cb.payload().cancel() && false {",
+        )],
+    },
+    Mutation {
+        name: "pending-work-keeps-reference",
+        model: "work_start_start_run",
+        says: "leaked: an object",
+        changes: &[(
+            WORK,
+            "                !unsafe { cb.payload().schedule() }",
+            "                unsafe { cb.payload().schedule() };\n                false",
+        )],
+    },
+    Mutation {
+        name: "pending-without-barrier",
+        model: "work_start_while_pending",
+        says: "no run has seen",
+        changes: &[(WORK, "smp_mb(Full);", "")],
+    },
+    Mutation {
+        name: "replaced-callback-is-gone",
+        model: "work_callback_is_replaced",
+        says: "a start was lost",
+        changes: &[(
+            WORK,
+            "Err(HoldError::Replaced) => {}",
+            "Err(HoldError::Replaced) => return None,",
+        )],
+    },
+    // The word of an operation.
+    Mutation {
+        name: "time-is-rounded-down",
+        model: "pending_never_early",
+        says: "has become",
+        changes: &[(
+            PENDING,
+            "(nanos + CODE as i64) & !(CODE as i64)",
+            "nanos & !(CODE as i64)",
+        )],
+    },
+    Mutation {
+        name: "negative-time-is-rounded-up",
+        model: "pending_keeps_the_side",
+        says: "has become",
+        changes: &[(PENDING, "if nanos < 0 {", "if nanos < -7 {")],
+    },
+    Mutation {
+        name: "flags-are-mixed-up",
+        model: "pending_round_trip",
+        says: "left == right",
+        changes: &[(
+            PENDING,
+            "pinned: code & START_PINNED != 0,",
+            "pinned: code & START_ABS != 0,",
+        )],
+    },
+    Mutation {
+        name: "draining-is-an-operation",
+        model: "pending_states_are_no_operations",
+        says: "left == right",
+        changes: &[(PENDING, "EMPTY | DRAINING => None,", "EMPTY => None,")],
+    },
+];
