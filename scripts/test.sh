@@ -47,12 +47,14 @@ step "models" "$SCRIPTS/host.sh"
 
 step "kernel: rust" kernel rust
 step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
+step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
 step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
 
 BUILD=
 step "kernel: rust, debug" kernel rust 1
 step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
+step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
 step "hazards: rust, debug" on_kernel regress --debug --seconds 60 --kernel-rust
 finish
