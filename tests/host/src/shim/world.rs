@@ -369,7 +369,8 @@ pub fn explore(preemptions: impl Into<Option<usize>>, model: impl Fn() + Send + 
     let mut builder = loom::model::Builder::new();
     let deeper = std::env::var("DEEPER").map_or(0, |n| n.parse().expect("DEEPER is a number"));
     builder.preemption_bound = preemptions.into().map(|n| n + deeper);
-    builder.max_branches = 5_000;
+    // Who waits for others to go on may have to for long; a model that does not end is found by this.
+    builder.max_branches = 10_000;
     let executions = count.clone();
     let start = std::time::Instant::now();
     builder.check(move || {
