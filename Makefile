@@ -30,7 +30,7 @@ override CMD := $(value CMD)
 override APPEND := $(value APPEND)
 export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
 
-.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit test
+.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -77,6 +77,9 @@ models: ## every interleaving of the code, on this machine (loom)
 
 kunit: ## the KUnit suites and doctests of our modules
 	@scripts/kunit.sh
+
+bench: ## count the instructions of every operation, C beside Rust (or IMPL=rust, ONLY=name)
+	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/bench.sh
 
 test: ## everything that must hold
 	@scripts/test.sh

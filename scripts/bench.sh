@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# [IMPL=rust|c|both] [ONLY=name] bench.sh: builds the kernels if need be and
+# counts the instructions of every operation on them, or of those whose name
+# begins with ONLY.
+
+. "$(dirname "$0")/lib.sh"
+
+# A debug kernel counts its own checks; its build must not be asked for either.
+unset DEBUG
+case ${IMPL:=both} in
+rust | c) impls=("$IMPL") ;;
+both) impls=(c rust) ;;
+*) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make bench IMPL=both" ;;
+esac
+arguments=(--impl "$IMPL")
+[ -z "${ONLY:-}" ] || arguments+=(--only "$ONLY")
+for impl in "${impls[@]}"; do
+	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")
+	image=${image##*$'\n'}
+	arguments+=("--kernel-$impl" "${image%/arch/*}")
+done
+exec "$SCRIPTS/bench.py" "${arguments[@]}"

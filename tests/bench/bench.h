@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the programs and the loader of the benchmark both know. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#define ELEMENTS	256	/* of a map, and samples of one run */
+#define MANY		100000	/* elements that are freed together */
+
+/* What is done in a run before and after what is measured. */
+#define FAR_NS		3600000000000ULL
+#define FAR_ABS_NS	(1ULL << 60)
+
+#endif
