@@ -5,8 +5,9 @@ kernel and on the Rust kernel, with what is in tests/bench.
 
 QEMU counts: under -icount shift=0 one instruction of the guest is one tick of
 its time stamp counter. So the numbers are exact, and the same in every boot;
-each kernel is booted twice and a number that differs is an error. The table is
-also in out/bench.json; the one before it goes to out/bench-history/. With one
+each kernel is booted twice and a number that differs is an error. Numbers with
+a ~ have other things of the kernel's in them, and may differ a little. The table is also
+in out/bench.json; the one before it goes to out/bench-history/. With one
 kernel alone or with --only the name says so (out/bench-rust-only.json).
 
 The exit status is 0 when everything was measured, whatever came out, 1 when
@@ -27,6 +28,7 @@ from regress import ROOT, SCRIPTS, TITLES, Kernel, RegressError, cache  # noqa: 
 ICOUNT = "-icount shift=0,sleep=off"
 FIELDS = ("median", "smallest", "mean", "samples")
 LIMIT = 600                         # seconds a boot; it takes about 20
+NOISE = 0.10                        # of the numbers that are not exact
 
 
 class BenchError(RegressError):
@@ -74,16 +76,21 @@ class BenchKernel(Kernel):
                              f"kernel's messages are in {console}; mend what it says and run it again")
         results = {}
         for line in done.stdout.splitlines():
-            name, *numbers, what = line.split("\t")
-            results[name] = {"what": what, **dict(zip(FIELDS, map(float, numbers)))}
+            name, *numbers, exact, what = line.split("\t")
+            results[name] = {"what": what, "exact": exact == "exact", **dict(zip(FIELDS, map(float, numbers)))}
             results[name]["median"] = int(results[name]["median"])
         return results
 
 
 def differences(kernel, boots):
     """What is not the same in all boots of a kernel, in words."""
-    return [f"{kernel.label}: {name}: " + ", ".join(str(boot[name]["median"]) for boot in boots) + " instructions"
-            for name in boots[0] if len({boot[name]["median"] for boot in boots}) > 1]
+    found = []
+    for name, first in boots[0].items():
+        counts = [boot[name]["median"] for boot in boots]
+        allowed = 0 if first["exact"] else NOISE * min(counts)
+        if max(counts) - min(counts) > allowed:
+            found.append(f"{kernel.label}: {name}: " + ", ".join(map(str, counts)) + " instructions")
+    return found
 
 
 def run_kernel(kernel, args):
@@ -99,11 +106,13 @@ def run_kernel(kernel, args):
 
 def row(name, columns):
     counts = [columns[impl][name]["median"] for impl in columns]
-    what = next(iter(columns.values()))[name]["what"]
+    first = next(iter(columns.values()))[name]
+    what = first["what"]
+    cells = [("" if first["exact"] else "~") + str(count) for count in counts]
     if len(counts) < 2:
-        return [name, *map(str, counts), what]
+        return [name, *cells, what]
     ratio = f"{counts[1] / counts[0]:.2f}" if counts[0] > 0 else "-"
-    return [name, *map(str, counts), ratio, "more" if counts[1] > counts[0] else "", what]
+    return [name, *cells, ratio, "more" if counts[1] > counts[0] else "", what]
 
 
 def render(columns):
@@ -122,6 +131,7 @@ def write_json(path, columns, kernels, boots, different):
         "kernels": {kernel.impl: {"version": kernel.version} for kernel in kernels},
         "boots": boots,
         "operations": {name: {"what": next(iter(columns.values()))[name]["what"],
+                              "exact": next(iter(columns.values()))[name]["exact"],
                               **{impl: {field: results[name][field] for field in FIELDS}
                                  for impl, results in columns.items()}}
                        for name in next(iter(columns.values()))},
