@@ -8,6 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
+debug=${DEBUG:-}
 unset KSRC KVER
 export IMPL=rust DEBUG=''
 
@@ -51,10 +52,14 @@ step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
 step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
 
-BUILD=
-step "kernel: rust, debug" kernel rust 1
-step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
-step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
-step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
-step "hazards: rust, debug" on_kernel regress --debug --seconds 60 --kernel-rust
+# The debug kernel, with `make test DEBUG=1`: not in the default yet, because
+# the kernel itself is not free of reports there (see README.md, Limits).
+if [ "$debug" = 1 ]; then
+	BUILD=
+	step "kernel: rust, debug" kernel rust 1
+	step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
+	step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
+	step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
+	step "hazards: rust, debug" on_kernel regress --debug --seconds 60 --kernel-rust
+fi
 finish
