@@ -50,7 +50,9 @@ step "kernel: rust" kernel rust
 step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
-step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
+# Not in the default while H32 now and then ends in an int3 oops whose cause,
+# the test's own kprobe or the code under test, is not known.
+[ -z "${HAZARDS:-}" ] || step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
 
 # The debug kernel, with `make test DEBUG=1`: not in the default yet, because
 # the kernel itself is not free of reports there (see README.md, Limits).
