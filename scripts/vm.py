@@ -67,6 +67,9 @@ def parser():
     p.add_argument("--expect-report", nargs="?", const="", metavar="REGEX",
                    help="succeed only if a report appeared, and REGEX, when given, is found in it")
     p.add_argument("--qemu", action="append", default=[], metavar="TEXT", help="more words for QEMU's command line")
+    p.add_argument("--one-thread", action="store_true",
+                   help="emulate all vCPUs in one thread: needed where the text of functions that other CPUs\n"
+                        "run is patched (kprobes, tracepoints), as QEMU's multi-threaded TCG may run stale text")
     p.add_argument("--shell", action="store_true", help="an interactive shell instead of a command")
     return p
 
