@@ -346,14 +346,17 @@ out:
 
 const struct test lockup_tests[] = {
 	{ "H9", h9, "callbacks that cancel or free each other in a ring", .own_boot = true },
-	{ "H10", h10, "start from the tracepoint of the same start", .own_boot = true },
+	{ "H10", h10, "start from the tracepoint of the same start", .own_boot = true,
+	  .one_thread = true },
 	{ "H11", h11, "starts that beget starts over two timers", .own_boot = true,
+	  .one_thread = true,
 	  .c_says = "without end" },
 	{ "H12", h12, "init under the run queue's lock, with events of a full cgroup",
-	  .own_boot = true, .seconds = 3 },
-	{ "H13", h13, "last references dropped inside call_rcu", .own_boot = true },
+	  .own_boot = true, .one_thread = true, .seconds = 3 },
+	{ "H13", h13, "last references dropped inside call_rcu", .own_boot = true,
+	  .one_thread = true },
 	{ "H14", h14, "the life of an element under the run queue's lock", .own_boot = true,
-	  .seconds = 3 },
+	  .one_thread = true, .seconds = 3 },
 	{ "H29", h29, "a CPU goes away with operations queued on it", .own_boot = true },
 	{ "H33", h33, "set_callback with few and with 254 subprograms" },
 	{}

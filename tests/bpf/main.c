@@ -2,9 +2,10 @@
 /*
  * bpf_async_regress: the regression tests of bpf_timer and bpf_wq.
  *
- *	list			one line a case: name, own boot or shared, command
- *				line, seconds, what the stock C kernel is known to
- *				say, what it is about; separated by tabs
+ *	list			one line a case: name, own boot or shared, one thread
+ *				of emulation or any, command line, seconds, what the
+ *				stock C kernel is known to say, what it is about;
+ *				separated by tabs
  *	run [-s N] NAME...	run them; -s: seconds of those that take a length
  *
  * Prints RUN, then PASS, FAIL or SKIP for each, and marks the begin of each in
@@ -81,9 +82,10 @@ static int list(void)
 
 	for (i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (t = tables[i]; t->name; t++)
-			printf("%s\t%s\t%s\t%d\t%s\t%s\n", t->name,
-			       t->own_boot ? "own" : "shared", t->append ? t->append : "-",
-			       t->seconds, t->c_says ? t->c_says : "-", t->what);
+			printf("%s\t%s\t%s\t%s\t%d\t%s\t%s\n", t->name,
+			       t->own_boot ? "own" : "shared", t->one_thread ? "one" : "any",
+			       t->append ? t->append : "-", t->seconds,
+			       t->c_says ? t->c_says : "-", t->what);
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct test {
 	const char *append;	/* kernel command line it needs, or NULL */
 	const char *c_says;	/* of the reason or report on the stock C kernel, if it fails */
 	bool own_boot;		/* may crash a kernel that has the bug */
+	bool one_thread;	/* patches text that other CPUs run: vm.py --one-thread */
 	int seconds;		/* default length; 0 when it ends by itself */
 };
 

@@ -368,6 +368,6 @@ const struct test semantics_tests[] = {
 	{ "H27", h27, "a pinned timer fires on the CPU that asked" },
 	{ "H28", h28, "bad input: the documented error, nothing changed" },
 	{ "H32", h32, "cancel of a deferred start that is being performed", .own_boot = true,
-	  .c_says = "took effect after cancel() had returned" },
+	  .one_thread = true, .c_says = "took effect after cancel() had returned" },
 	{}
 };

@@ -14,6 +14,8 @@
  *    makes the next call that gets there spin until "release" is written, or
  *    for STALL_LIMIT_NS; on that CPU only, and only when the function's fourth
  *    argument has all BITS. Reading says idle, armed, stalled or released.
+ *    Arming patches the function's text: where other CPUs may be running it,
+ *    QEMU's multi-threaded TCG is not to be trusted (vm.py --one-thread).
  *
  * The files are in /sys/kernel/debug/bpf_async_test/.
  */
