@@ -4,15 +4,16 @@
 # herd.sh MODEL: a herd7 that can run the memory model in the folder MODEL;
 # its path is the last line of stdout. The machine's own where it works, else
 # Debian sid's in the cache, with the libraries it was made for and started
-# through their loader: no library of this machine takes part. Fetched by apt,
-# which verifies it, with lists and a configuration of our own.
+# through their loader: no library of this machine takes part.
 
 . "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/apt.sh"
 
 model=${1:?the folder of a memory model}
 apt=$CACHE/apt-sid
 tool=$TOOLS/herd7
 packages=(herdtools7 libc6 libgmp10)
+next='install herdtools7 7.58 or later and run the same command again'
 
 # A test with the two answers that matter: the second is the first weakened.
 works() {
@@ -30,61 +31,6 @@ works() {
 	set -- "$(answer 'smp_wmb();')" "$(answer '')"
 	rm -rf "$test"
 	[ "$*" = 'Never Sometimes' ]
-}
-
-# The machine's sources may be in either of apt's formats; apt reads them.
-mirror() {
-	local codename targets
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	# shellcheck disable=SC2016 # apt fills these in
-	targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(SITE)' \
-		'Created-By: Packages' | grep -v -e security -e ' cdrom:' || true)
-	{
-		grep -E "^$codename main " <<<"$targets" ||
-			grep -E '^[a-z-]+ main .*/debian/?$' <<<"$targets" || true
-	} | sed -n '1s/.* //p'
-}
-
-configure_apt() {
-	local address keyring next='install herdtools7 7.58 or later and run the same command again'
-	[ "$(uname -m)" = x86_64 ] || die "herd7 is not here, and is only fetched on x86-64" "$next"
-	have apt-get dpkg-deb || die "herd7 is not here, and is only fetched where apt is" "$next"
-	address=$(mirror)
-	[ -n "$address" ] || die "the apt sources of this machine name no Debian mirror" "$next"
-	for keyring in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp} ''; do
-		[ ! -s "$keyring" ] || break
-	done
-	[ -n "$keyring" ] || die "Debian's archive keys are not here" "install debian-archive-keyring"
-	mkdir -p "$apt"/{lists,archives}/partial
-	echo "deb [arch=amd64 target=Packages signed-by=$keyring] $address sid main" \
-		>"$apt/sources.list"
-	cat >"$apt/apt.conf" <<-CONF
-		Dir::Etc::SourceList "$apt/sources.list";
-		Dir::Etc::SourceParts "/dev/null";
-		Dir::Etc::Preferences "/dev/null";
-		Dir::Etc::PreferencesParts "/dev/null";
-		Dir::State::Lists "$apt/lists";
-		Dir::Cache "$apt";
-		APT::Architecture "amd64";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-		Acquire::Retries "3";
-		#clear APT::Update::Pre-Invoke;
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-	CONF
-}
-
-# own_apt LABEL COMMAND...
-own_apt() {
-	local label=$1 log=$LOGS/herd.log
-	shift
-	logged "$label" "$log" '(Get|Hit)' -- apt-get -c="$apt/apt.conf" -q \
-		-o APT::Update::Error-Mode=any "$@" || {
-		grep -E '^(E|Err|W)' "$log" | tail -n 5 >&2 || true
-		die "$label failed, its output is in $log" \
-			"mend the network or the disk and run the same command again"
-	}
 }
 
 # unpack FOLDER: only what herd7 needs, and what starts it.
@@ -115,7 +61,8 @@ unpack() {
 
 # The packages are of no use once they are unpacked.
 fetch() {
-	configure_apt
+	[ "$(uname -m)" = x86_64 ] || die "herd7 is not here, and is only fetched on x86-64" "$next"
+	configure_apt sid "$next"
 	need_disk "$CACHE" 300 "fetching herd7"
 	say "herd7: not on this machine, taking Debian sid's"
 	own_apt "herd7: reading the package lists" update
@@ -125,7 +72,7 @@ fetch() {
 	unpack "$tool.part"
 	works "$tool.part/run" ||
 		die "the herd7 that was fetched does not work with the model in $model" \
-			"install herdtools7 7.58 or later yourself and run the same command again"
+			"$next"
 	rm -rf "$tool" "$apt/archives"
 	mv "$tool.part" "$tool"
 }

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # source.sh [7.3|7.2]: Debian's source of that kernel, unpacked and never
-# touched again, in the cache; its path is the last line of stdout. Fetched by
-# apt, which verifies it, with lists and a configuration of our own: only the
-# address of the mirror is the machine's.
+# touched again, in the cache; its path is the last line of stdout.
 
 . "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/apt.sh"
 
 series=${1:-$KERNEL_DEFAULT}
 [[ " ${KERNEL_SERIES[*]} " == *" $series "* ]] ||
@@ -22,65 +21,6 @@ unpacked() {
 	found=$(compgen -G "$CACHE/src/linux-$series.*[0-9]" | sort -V | tail -n 1) || return
 	[ -z "$wanted" ] || [ ! -d "$CACHE/src/linux-$wanted" ] || found=$CACHE/src/linux-$wanted
 	echo "$found"
-}
-
-# The machine's sources may be in either of apt's formats; apt reads them.
-mirror() {
-	local codename targets
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	# shellcheck disable=SC2016 # apt fills these in
-	targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(SITE)' \
-		'Created-By: Packages' | grep -v -e security -e ' cdrom:' || true)
-	{
-		grep -E "^$codename main " <<<"$targets" ||
-			grep -E '^[a-z-]+ main .*/debian/?$' <<<"$targets" || true
-	} | sed -n '1s/.* //p'
-}
-
-configure_apt() {
-	local address keyring
-	have apt-get dpkg-deb ||
-		die "Debian's kernel source needs apt, which is not here" "give your own tree: KSRC=/path/to/linux"
-	address=$(mirror)
-	[ -n "$address" ] ||
-		die "the apt sources of this machine name no Debian mirror" \
-			"add Debian's main suite there or give your own tree: KSRC=/path/to/linux"
-	for keyring in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp} ''; do
-		[ ! -s "$keyring" ] || break
-	done
-	[ -n "$keyring" ] || die "Debian's archive keys are not here" "install debian-archive-keyring"
-	mkdir -p "$apt"/{lists,archives}/partial
-	echo "deb [arch=amd64 target=Packages signed-by=$keyring] $address trixie-backports main" \
-		>"$apt/sources.list"
-	# The machine's hooks of `apt-get update` are not for these lists, and
-	# the user _apt cannot write to a folder in a home.
-	cat >"$apt/apt.conf" <<-EOF
-		Dir::Etc::SourceList "$apt/sources.list";
-		Dir::Etc::SourceParts "/dev/null";
-		Dir::Etc::Preferences "/dev/null";
-		Dir::Etc::PreferencesParts "/dev/null";
-		Dir::State::Lists "$apt/lists";
-		Dir::Cache "$apt";
-		APT::Architecture "amd64";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-		Acquire::Retries "3";
-		#clear APT::Update::Pre-Invoke;
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-	EOF
-}
-
-# apt LABEL COMMAND...
-own_apt() {
-	local label=$1 log=$LOGS/source.log
-	shift
-	logged "$label" "$log" '(Get|Hit)' -- apt-get -c="$apt/apt.conf" -q \
-		-o APT::Update::Error-Mode=any "$@" || {
-		grep -E '^(E|Err|W)' "$log" | tail -n 5 >&2 || true
-		die "$label failed, its output is in $log" \
-			"mend the network or the disk and run the same command again: what was fetched is kept"
-	}
 }
 
 # Sets version (Debian's) and kernel (upstream's).
@@ -116,7 +56,7 @@ make_cache
 lock "$CACHE/src.lock" "the kernel's source"
 rm -rf "$CACHE"/src/*.part
 if ! source=$(unpacked); then
-	configure_apt
+	configure_apt trixie-backports 'give your own tree: KSRC=/path/to/linux'
 	fetch
 	source=$CACHE/src/linux-$kernel
 	mkdir "$source.part"
