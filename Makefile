@@ -30,7 +30,7 @@ override CMD := $(value CMD)
 override APPEND := $(value APPEND)
 export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
 
-.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench test
+.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench readme test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -80,6 +80,9 @@ kunit: ## the KUnit suites and doctests of our modules
 
 bench: ## count the instructions of every operation, C beside Rust (or IMPL=rust, ONLY=name)
 	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/bench.sh
+
+readme: ## put what make run, regress IMPL=both and test printed into README.md
+	@scripts/readme.py
 
 test: ## everything that must hold
 	@scripts/test.sh

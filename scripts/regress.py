@@ -321,11 +321,11 @@ def main(argv):
              *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     write_json(path, cases, columns, kernels, found)
-    print(render(cases, columns))
-    for line in found:
-        print(f"FAIL: {line}")
     summary = "; ".join(f"{TITLES[impl]}: {counts(results)}" for impl, results in columns.items())
-    print(f"{'FAIL' if found else 'OK'}: {summary} (also in {os.path.relpath(path)})")
+    text = "\n".join([render(cases, columns), *(f"FAIL: {line}" for line in found),
+                      f"{'FAIL' if found else 'OK'}: {summary} (also in {os.path.relpath(path)})"])
+    path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
     return 1 if found else 0
 
 

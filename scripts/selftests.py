@@ -157,14 +157,13 @@ def main(argv):
              *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     table.write_json(path, columns, built, failures)
-    print(table.render(columns, built))
-    print()
-    for line in table.remarks(columns):
-        print(f"note: {line}")
-    for line in failures:
-        print(f"FAIL: {line}")
     summary = "; ".join(f"{table.TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
-    print(f"{'FAIL' if failures else 'OK'}: {summary} (also in {os.path.relpath(path)})")
+    text = "\n".join([table.render(columns, built), "",
+                      *(f"note: {line}" for line in table.remarks(columns)),
+                      *(f"FAIL: {line}" for line in failures),
+                      f"{'FAIL' if failures else 'OK'}: {summary} (also in {os.path.relpath(path)})"])
+    path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
     return 1 if failures else 0
 
 

@@ -2,8 +2,9 @@
 # shellcheck shell=bash
 #
 # Sourced after lib.sh: runs steps one after the other, each a command, and
-# counts them. Exit status 77 of a step is a skip; with BPF_ASYNC_STRICT set,
-# as in .ci/run, a skip counts as a failure too.
+# counts them; how each ended goes to the file STEPS_FILE too, if that is set.
+# Exit status 77 of a step is a skip; with BPF_ASYNC_STRICT set, as in .ci/run,
+# a skip counts as a failure too.
 
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -19,11 +20,15 @@ step() {
 	130) interrupted ;;
 	*) result="FAIL (exit status $status)" && FAILED=$((FAILED + 1)) ;;
 	esac
-	printf '== %s: %s, %d s\n' "$name" "$result" $((SECONDS - start))
+	said "$(printf '== %s: %s, %d s' "$name" "$result" $((SECONDS - start)))"
+}
+
+said() {
+	printf '%s\n' "$1" | tee -a "${STEPS_FILE:-/dev/null}"
 }
 
 # The last line, and the exit status of it all.
 finish() {
-	printf '%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
+	said "$PASSED passed, $FAILED failed, $SKIPPED skipped"
 	[ "$FAILED" = 0 ] && { [ "$SKIPPED" = 0 ] || [ -z "${BPF_ASYNC_STRICT:-}" ]; }
 }
