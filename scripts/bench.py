@@ -1,182 +1,148 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Count the instructions of every operation of bpf_timer and bpf_wq, on the C
-kernel and on the Rust kernel, with what is in tests/bench.
+"""Measure bpf_timer and bpf_wq on the C kernel and on the Rust kernel, side by
+side, with what is in tests/bench:
 
-QEMU counts: under -icount shift=0 one instruction of the guest is one tick of
-its time stamp counter. So the numbers are exact, and the same in every boot;
-each kernel is booted twice and a number that differs is an error. Numbers with
-a ~ have other things of the kernel's in them, and may differ a little. The table is also
-in out/bench.json; the one before it goes to out/bench-history/. With one
-kernel alone or with --only the name says so (out/bench-rust-only.json).
+counts      the instructions of every operation. QEMU counts: under -icount
+            shift=0 one instruction of the guest is one tick of its time stamp
+            counter. So the numbers are exact, and the same in every boot; each
+            kernel is booted twice and a number that differs is an error.
+            Numbers with a ~ have other things of the kernel's in them, and may
+            differ a little.
+
+Everything is also in out/bench.json; the file before it goes to
+out/bench-history/. When not everything was measured, the file's name says so
+(out/bench-rust-only.json).
+
+--check counts on the Rust kernel once, and compares with a committed baseline.
 
 The exit status is 0 when everything was measured, whatever came out, 1 when
-two boots of a kernel differ, and 2 when something could not be measured.
+two boots of a kernel differ (with --check: on a regression), 2 when something
+could not be measured, and with --check 77 when it could not be decided.
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from regress import ROOT, SCRIPTS, TITLES, Kernel, RegressError, cache  # noqa: E402  (found beside this file)
+from bench import baseline, counts, store  # noqa: E402  (found beside this file)
+from bench.kernels import BenchKernel, say  # noqa: E402
+from regress import ROOT, RegressError  # noqa: E402
 
-ICOUNT = "-icount shift=0,sleep=off"
-FIELDS = ("median", "smallest", "mean", "samples")
-LIMIT = 600                         # seconds a boot; it takes about 20
-NOISE = 0.10                        # of the numbers that are not exact
-
-
-class BenchError(RegressError):
-    """Nothing can be measured; the message says what to do."""
+BASELINE = ROOT / "tests/bench/baseline.json"
 
 
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+class Run:
+    """What is asked for, the kernels, and what was found."""
+
+    def __init__(self, args, impls):
+        self.args, self.impls = args, impls
+        self.kernels = [BenchKernel(impl, args) for impl in impls]
+        self.different = []         # what makes the exit status 1
+        self.data = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                     "kernels": {kernel.impl: kernel.environment() for kernel in self.kernels},
+                     "seconds": {}}
+
+    def counts(self):
+        columns = {}
+        for kernel in self.kernels:
+            columns[kernel.impl], found = counts.measure(kernel, self.args.only, self.args.boots)
+            self.different += found
+        self.data.update(boots=self.args.boots, operations=counts.collect(columns), different=self.different)
+        print(counts.render(self.data["operations"], self.impls))
+        for line in self.different:
+            print(f"DIFFERENT: {line}")
 
 
-class BenchKernel(Kernel):
-    """A kernel's build folder, and the benchmark built for it."""
-
-    def __init__(self, impl, args):
-        super().__init__(impl, args)
-        self.out = cache() / "bench" / self.label
-        self.program = self.out / "bpf_async_bench"
-
-    def make(self):
-        log = cache() / "logs" / f"bench-{self.label}.build.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.build}", f"OUT={self.out}",
-                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}"]
-        with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT,
-                                  stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
-                print(f"  {line}", file=sys.stderr)
-            raise BenchError(f"building the benchmark for {self.label} failed, the log is {log}; "
-                             "mend what it says and run the same command again")
-
-    def measure(self, only):
-        """{operation: {"what": ..., "median": ..., ...}} of one boot."""
-        console = cache() / "logs" / f"bench-{self.label}.log"
-        command = [SCRIPTS / "vm.py", "--kernel", self.build, "--cpus", "1", "--timeout", str(LIMIT),
-                   "--console", console, "--qemu", ICOUNT, "--", self.program, *only]
-        # KVM does not count instructions.
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False,
-                              stdin=subprocess.DEVNULL, env={**os.environ, "VM_ACCEL": "tcg"})
-        if done.returncode:
-            for line in done.stderr.splitlines()[-15:]:
-                print(f"  {line}", file=sys.stderr)
-            raise BenchError(f"the benchmark on {self.label} ended with status {done.returncode}, the "
-                             f"kernel's messages are in {console}; mend what it says and run it again")
-        results = {}
-        for line in done.stdout.splitlines():
-            name, *numbers, exact, what = line.split("\t")
-            results[name] = {"what": what, "exact": exact == "exact", **dict(zip(FIELDS, map(float, numbers)))}
-            results[name]["median"] = int(results[name]["median"])
-        return results
+# In the order of the report, each a method of Run.
+PARTS = ("counts",)
 
 
-def differences(kernel, boots):
-    """What is not the same in all boots of a kernel, in words."""
-    found = []
-    for name, first in boots[0].items():
-        counts = [boot[name]["median"] for boot in boots]
-        allowed = 0 if first["exact"] else NOISE * min(counts)
-        if max(counts) - min(counts) > allowed:
-            found.append(f"{kernel.label}: {name}: " + ", ".join(map(str, counts)) + " instructions")
-    return found
-
-
-def run_kernel(kernel, args):
+def check(run):
+    """--check and --renew: the counts of one kernel and the baseline."""
+    kernel = run.kernels[0]
     kernel.make()
-    boots = []
-    for number in range(args.boots):
+    environment = run.data["kernels"][kernel.impl]
+    results, different = counts.measure(kernel, [], 2 if run.args.renew else 1)
+    if not run.args.renew:
+        status, lines = baseline.verdict(run.args.baseline, environment, results)
+        print("\n".join(lines))
+        return status
+    if different:
+        print("\n".join(f"DIFFERENT: {line}" for line in different))
+        print("FAIL: the counts of two boots differ, so the baseline stays as it was")
+        return 1
+    baseline.save(run.args.baseline, environment, results)
+    print(f"OK: {len(results)} operations are the new {os.path.relpath(run.args.baseline)}; commit it")
+    return 0
+
+
+def measure(run, parts):
+    args = run.args
+    for kernel in run.kernels:
+        kernel.make()
+    for part in parts:
         started = time.monotonic()
-        boots.append(kernel.measure(args.only))
-        say(f"{kernel.label}: boot {number + 1} of {args.boots}: {len(boots[0])} operations, "
-            f"{time.monotonic() - started:.0f} s")
-    return boots[0], differences(kernel, boots)
-
-
-def row(name, columns):
-    counts = [columns[impl][name]["median"] for impl in columns]
-    first = next(iter(columns.values()))[name]
-    what = first["what"]
-    cells = [("" if first["exact"] else "~") + str(count) for count in counts]
-    if len(counts) < 2:
-        return [name, *cells, what]
-    ratio = f"{counts[1] / counts[0]:.2f}" if counts[0] > 0 else "-"
-    return [name, *cells, ratio, "more" if counts[1] > counts[0] else "", what]
-
-
-def render(columns):
-    titles = [TITLES[impl] for impl in columns]
-    rows = [["operation", *titles, *(["ratio", ""] if len(titles) > 1 else []), "what"]]
-    rows += [row(name, columns) for name in next(iter(columns.values()))]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    numbers = range(1, len(titles) + (2 if len(titles) > 1 else 1))
-    return "\n".join("  ".join(text.rjust(width) if i in numbers else text.ljust(width)
-                               for i, (text, width) in enumerate(zip(r, widths))).rstrip() for r in rows)
-
-
-def write_json(path, columns, kernels, boots, different):
-    data = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "kernels": {kernel.impl: {"version": kernel.version} for kernel in kernels},
-        "boots": boots,
-        "operations": {name: {"what": next(iter(columns.values()))[name]["what"],
-                              "exact": next(iter(columns.values()))[name]["exact"],
-                              **{impl: {field: results[name][field] for field in FIELDS}
-                                 for impl, results in columns.items()}}
-                       for name in next(iter(columns.values()))},
-        "different": different,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        history = path.parent / "bench-history"
-        history.mkdir(exist_ok=True)
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(path.stat().st_mtime))
-        path.replace(history / f"{path.stem}-{stamp}.json")
-    new = path.with_name(path.name + ".tmp")
-    new.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
+        getattr(run, part)()
+        seconds = run.data["seconds"][part] = round(time.monotonic() - started, 1)
+        say(f"{part}: {seconds:.0f} s")
+    whole = list(parts) == list(PARTS) and not args.only
+    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *([] if whole else ["only"])])
+    path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
+    store.write(path, run.data)
+    return path
 
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
-                        help="operations that begin with this; may be repeated")
+                        help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
     parser.add_argument("--boots", type=int, default=2, metavar="N", help="of each kernel (default 2)")
     parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--check", action="store_true", help="compare the counts with the baseline")
+    one.add_argument("--renew", action="store_true", help="make the counts the new baseline")
+    parser.add_argument("--baseline", type=Path, default=BASELINE, metavar="FILE", help=f"(default {BASELINE.name})")
     args = parser.parse_args(argv)
     args.debug = False              # a debug kernel's instructions are not what counts
     if args.boots < 1:
         parser.error("--boots is a number from 1")
+    if (args.check or args.renew) and (args.impl != "rust" or args.only):
+        parser.error("--check and --renew take --impl rust and no --only: the baseline is one of Rust, and whole")
+    args.parts = [part for part in PARTS if part in args.only]
+    args.only = [name for name in args.only if name not in PARTS]
+    if args.only and "counts" not in args.parts:
+        args.parts = ["counts", *args.parts]
     return args
+
+
+def summary(run, path):
+    operations = run.data.get("operations", {})
+    words = []
+    if operations:
+        boots = f"{run.args.boots} boots each" if run.args.boots > 1 else "one boot each"
+        words.append(f"{len(run.different)} counts differ between boots" if run.different
+                     else f"{len(operations)} operations, {boots}")
+        if len(run.impls) > 1:
+            words.append(f"Rust takes more instructions in {len(counts.slower(operations))} of them")
+    words.append(f"{sum(run.data['seconds'].values()):.0f} s")
+    return f"{'FAIL' if run.different else 'OK'}: {'; '.join(words)} (also in {os.path.relpath(path)})"
 
 
 def main(argv):
     args = arguments(argv)
-    impls = ("c", "rust") if args.impl == "both" else (args.impl,)
-    columns, different = {}, []
     try:
-        kernels = [BenchKernel(impl, args) for impl in impls]
-        for kernel in kernels:
-            columns[kernel.impl], found = run_kernel(kernel, args)
-            different += found
-        parts = ["bench", *([] if args.impl == "both" else [args.impl]), *(["only"] if args.only else [])]
-        path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
-        write_json(path, columns, kernels, args.boots, different)
+        run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))
+        if args.check or args.renew:
+            return check(run)
+        path = measure(run, args.parts or PARTS)
     except RegressError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -187,16 +153,8 @@ def main(argv):
     except KeyboardInterrupt:
         print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
         return 130
-    print(render(columns))
-    for line in different:
-        print(f"DIFFERENT: {line}")
-    boots = f"{args.boots} boots each" if args.boots > 1 else "one boot each"
-    verdict = f"{len(different)} counts differ between boots" if different else "instructions, " + boots
-    if len(columns) > 1:
-        more = sum(columns["rust"][name]["median"] > columns["c"][name]["median"] for name in columns["c"])
-        verdict += f"; Rust takes more in {more} of {len(columns['c'])} operations"
-    print(f"{'FAIL' if different else 'OK'}: {verdict} (also in {os.path.relpath(path)})")
-    return 1 if different else 0
+    print(summary(run, path))
+    return 1 if run.different else 0
 
 
 if __name__ == "__main__":

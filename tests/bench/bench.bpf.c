@@ -14,7 +14,9 @@ extern int bpf_async_bench_start(u64 nsecs, u64 mode) __ksym;
 extern int bpf_async_bench_try_to_cancel(u64 unused, u64 unused2) __ksym;
 extern int bpf_async_bench_queue_work(u64 nr, u64 unused) __ksym;
 
+#define HRTIMER_MODE_ABS_SOFT_	4	/* HRTIMER_MODE_ABS | HRTIMER_MODE_SOFT */
 #define HRTIMER_MODE_REL_SOFT_	5	/* HRTIMER_MODE_REL | HRTIMER_MODE_SOFT */
+#define HRTIMER_MODE_PINNED_	2
 
 struct t_elem {
 	struct bpf_timer timer;
@@ -160,6 +162,10 @@ T_OFF(empty, NOTHING, NOTHING, NOTHING)
 T(floor_call, NOTHING, ret = bpf_async_bench_nop(FAR_NS, HRTIMER_MODE_REL_SOFT_), OK)
 T(floor_start, bpf_async_bench_try_to_cancel(0, 0),
   ret = bpf_async_bench_start(FAR_NS, HRTIMER_MODE_REL_SOFT_), OK)
+T(floor_start_abs, bpf_async_bench_try_to_cancel(0, 0),
+  ret = bpf_async_bench_start(FAR_ABS_NS, HRTIMER_MODE_ABS_SOFT_), OK)
+T(floor_start_pinned, bpf_async_bench_try_to_cancel(0, 0),
+  ret = bpf_async_bench_start(FAR_NS, HRTIMER_MODE_REL_SOFT_ | HRTIMER_MODE_PINNED_), OK)
 T(floor_restart, bpf_async_bench_start(FAR_NS, HRTIMER_MODE_REL_SOFT_),
   ret = bpf_async_bench_start(FAR_NS, HRTIMER_MODE_REL_SOFT_), OK)
 T(floor_cancel_idle, bpf_async_bench_try_to_cancel(0, 0),

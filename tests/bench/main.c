@@ -5,7 +5,7 @@
  *
  * Counts instructions per operation, of all or of those whose name begins with
  * NAME, and prints for each a line of fields, separated by tabs: name, median,
- * smallest, mean, samples, "exact" or "about", what it is. In a virtual machine
+ * smallest, mean, samples, "exact" or "about", its floor, what it is. In a virtual machine
  * with one CPU and -icount shift=0, where the time stamp counter counts
  * instructions: see bench.py.
  *
@@ -285,8 +285,8 @@ int main(int argc, char **argv)
 		less = result(measure(&nothing), 0).median;
 		n = measure(op);
 		r = result(n, less);
-		printf("%s\t%d\t%d\t%.1f\t%u\t%s\t%s\n", op->name, r.median, r.smallest, r.mean,
-		       n, op->about ? "about" : "exact", op->what);
+		printf("%s\t%d\t%d\t%.1f\t%u\t%s\t%s\t%s\n", op->name, r.median, r.smallest, r.mean,
+		       n, op->about ? "about" : "exact", op->floor ?: "-", op->what);
 		fflush(stdout);
 	}
 	if (!any)

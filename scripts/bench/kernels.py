@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A kernel that is measured: what is built for it, its boots, what it was built with."""
+
+import os
+import re
+import subprocess
+import sys
+
+from regress import ROOT, SCRIPTS, Kernel, RegressError, cache
+
+# One instruction of the guest is one tick of its time stamp counter.
+ICOUNT = "-icount shift=0,sleep=off"
+LIMIT = 600                         # seconds a boot; most take about 20
+SAID = 15                           # lines of an error that are shown
+
+
+class BenchError(RegressError):
+    """Nothing can be measured; the message says what to do."""
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def show(text):
+    for line in text.splitlines()[-SAID:]:
+        print(f"  {line}", file=sys.stderr)
+
+
+def output(command, hint):
+    """What a command of the host prints."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                              stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        raise BenchError(f"{command[0]} is missing; {hint}") from None
+    if done.returncode:
+        show(done.stderr)
+        raise BenchError(f"{command[0]} failed with status {done.returncode}; {hint}")
+    return done.stdout
+
+
+def qemu_version():
+    found = re.search(r"version (\d+\.\d+)", output(["qemu-system-x86_64", "--version"], "run 'make setup'"))
+    return found.group(1) if found else "unknown"
+
+
+class BenchKernel(Kernel):
+    """A kernel's build folder, and the benchmark built for it."""
+
+    def __init__(self, impl, args):
+        super().__init__(impl, args)
+        self.out = cache() / "bench" / self.label
+        self.program = self.out / "bpf_async_bench"
+        self.vmlinux = self.build / "vmlinux"
+
+    def make(self):
+        log = cache() / "logs" / f"bench-{self.label}.build.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.build}", f"OUT={self.out}",
+                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}"]
+        with open(log, "w", encoding="utf-8") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT,
+                                  stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            show(log.read_text(encoding="utf-8", errors="replace"))
+            raise BenchError(f"building the benchmark for {self.label} failed, the log is {log}; "
+                             "mend what it says and run the same command again")
+
+    def boot(self, what, words, *, cpus=1, icount=True, mem="2G", limit=LIMIT, qemu=(), rwdir=None):
+        """Run the benchmark in this kernel: the fields of the lines that it prints."""
+        console = cache() / "logs" / f"bench-{self.label}-{what}.log"
+        command = [SCRIPTS / "vm.py", "--kernel", self.build, "--cpus", str(cpus), "--timeout", str(limit),
+                   "--mem", mem, "--console", console]
+        for word in [*([ICOUNT] if icount else []), *qemu]:
+            command += ["--qemu", word]
+        if rwdir:
+            command += ["--rwdir", rwdir]
+        # KVM does not count instructions.
+        env = {**os.environ, "VM_ACCEL": "tcg"} if icount else None
+        done = subprocess.run([*command, "--", self.program, *words], capture_output=True, text=True,
+                              errors="replace", check=False, stdin=subprocess.DEVNULL, env=env)
+        if done.returncode:
+            show(done.stderr)
+            raise BenchError(f"the benchmark ({what}) on {self.label} ended with status {done.returncode}, the "
+                             f"kernel's messages are in {console}; mend what it says and run it again")
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def environment(self):
+        """What instruction counts depend on, besides the source and its configuration."""
+        found = {"kernel": self.version, "qemu": qemu_version()}
+        config = (self.build / ".config").read_text(encoding="utf-8")
+        for name, key in (("clang", "CC"), ("rustc", "RUSTC")):
+            text = re.search(rf'^CONFIG_{key}_VERSION_TEXT="(.*)"$', config, re.M)
+            # Not where it was packaged and from what.
+            version = re.search(r"\d+\.\d+[.\d]*", text.group(1)) if text else None
+            found[name] = version.group() if version else "unknown"
+        return found
