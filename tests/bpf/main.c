@@ -24,7 +24,8 @@
 #include "regress.h"
 
 static const struct test *const tables[] = {
-	lifetime_tests, semantics_tests, refs_tests, races_tests, lockup_tests, hammer_tests,
+	lifetime_tests, gaps_tests, semantics_tests, refs_tests, races_tests, lockup_tests,
+	hammer_tests,
 };
 
 static char reason[512];

@@ -28,8 +28,8 @@ struct test {
 };
 
 /* Ends with an entry without a name. One table per file. */
-extern const struct test lifetime_tests[], semantics_tests[], refs_tests[],
-	races_tests[], lockup_tests[], hammer_tests[];
+extern const struct test lifetime_tests[], gaps_tests[], semantics_tests[],
+	refs_tests[], races_tests[], lockup_tests[], hammer_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -81,6 +81,14 @@ int module_read(const char *file, char *buf, size_t size);
 const char *stall(const char *symbol, int cpu, unsigned long bits);
 bool stalled(void);
 void stall_release(void);
+/*
+ * Three of them: hold the next that gets to SYMBOL+OFFSET, on that CPU or (-1)
+ * on any. go lets it go on; end also takes the probe away, and waits for RCU.
+ */
+int stall_at(int nr, const char *where, int cpu);
+bool stalled_at(int nr);
+void stall_go(int nr);
+void stall_end(int nr);
 
 /* script.c: the interpreter in script.bpf.c */
 struct script_bpf;

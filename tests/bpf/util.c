@@ -206,6 +206,38 @@ int module_read(const char *file, char *buf, size_t size)
 	return 0;
 }
 
+static const char *stall_file(int nr)
+{
+	static const char *const files[] = { "stall", "stall1", "stall2" };
+
+	return files[nr];
+}
+
+int stall_at(int nr, const char *where, int cpu)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s %d", where, cpu);
+	return module_write(stall_file(nr), text);
+}
+
+bool stalled_at(int nr)
+{
+	char text[32];
+
+	return !module_read(stall_file(nr), text, sizeof(text)) && !strcmp(text, "stalled");
+}
+
+void stall_go(int nr)
+{
+	module_write(stall_file(nr), "go");
+}
+
+void stall_end(int nr)
+{
+	module_write(stall_file(nr), "release");
+}
+
 const char *stall(const char *symbol, int cpu, unsigned long bits)
 {
 	char text[96];
@@ -218,12 +250,10 @@ const char *stall(const char *symbol, int cpu, unsigned long bits)
 
 bool stalled(void)
 {
-	char text[32];
-
-	return !module_read("stall", text, sizeof(text)) && !strcmp(text, "stalled");
+	return stalled_at(0);
 }
 
 void stall_release(void)
 {
-	module_write("stall", "release");
+	stall_end(0);
 }

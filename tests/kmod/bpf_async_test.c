@@ -11,13 +11,18 @@
  *    the same one level lower (kmalloc_nolock()), and only for calls made
  *    while the task that wrote N is current.
  *  - A delay at a chosen point. "SYMBOL[+OFFSET] [CPU [BITS]]" written to stall
- *    makes the next call that gets there spin until "release" is written, or
+ *    makes the next that gets there wait until "go" or "release" is written, or
  *    for STALL_LIMIT_NS; on that CPU only, and only when the function's fourth
- *    argument has all BITS. Reading says idle, armed, stalled or released.
+ *    argument has all BITS. It spins, in the context it came in: where that
+ *    can be preempted or interrupted, so can it. Reading says idle, armed,
+ *    stalled or released. stall1 and stall2 are two more of it. "release" also
+ *    takes the probe away, for which RCU readers, held ones too, must end.
  *    Arming patches the function's text: where other CPUs may be running it,
  *    QEMU's multi-threaded TCG is not to be trusted (vm.py --one-thread).
+ *  - Writing to grace returns after a grace period of RCU and RCU Tasks Trace.
  *
- * The files are in /sys/kernel/debug/bpf_async_test/.
+ * The files are in /sys/kernel/debug/bpf_async_test/. The module cannot be
+ * removed: something may be on its way out of a delay.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -27,6 +32,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/objtool.h>
+#include <linux/rcupdate_trace.h>
 #include <linux/seq_file.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
@@ -130,7 +136,7 @@ static int fail_pre(struct kprobe *kp, struct pt_regs *regs)
 NOKPROBE_SYMBOL(fail_pre);
 
 /* A post_handler keeps the probe from being optimised into a jump. */
-static void fail_post(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
+static void no_jump(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
 {
 }
 
@@ -170,7 +176,7 @@ static int fail_init(struct fail_point *f)
 	int i, err = -ENOENT;
 
 	f->probe.pre_handler = fail_pre;
-	f->probe.post_handler = fail_post;
+	f->probe.post_handler = no_jump;
 	for (i = 0; err == -ENOENT && f->symbols[i]; i++) {
 		f->probe.symbol_name = f->symbols[i];
 		err = register_kprobe(&f->probe);
@@ -189,70 +195,120 @@ static int fail_init(struct fail_point *f)
 enum { STALL_IDLE, STALL_ARMED, STALL_STALLED, STALL_RELEASED };
 static const char * const stall_names[] = { "idle", "armed", "stalled", "released" };
 
-static DEFINE_MUTEX(stall_lock);	/* writers of the file */
-static struct kprobe stall_probe;
-static char stall_symbol[KSYM_NAME_LEN];
-static int stall_cpu;
-static unsigned long stall_bits;	/* of the fourth argument */
-static int stall_state;
-static bool stall_registered;
+struct stall {
+	const char *file;
+	void (*detour)(void);
+	struct kprobe probe;
+	char symbol[KSYM_NAME_LEN];
+	int cpu;
+	unsigned long bits;	/* of the fourth argument */
+	int state;
+	bool registered;
+};
+
+static DEFINE_MUTEX(stall_lock);	/* writers of the files */
+
+/*
+ * A probe's handler has interrupts disabled, and nothing that waits for this
+ * CPU would get on. So it only sends its context on a detour: all registers
+ * are saved, the time is spent, and the context goes back to the probe.
+ */
+#define DETOUR(n)							\
+void bpf_async_test_detour##n(void);					\
+asm(".pushsection .text\n"						\
+    ".type bpf_async_test_detour" #n ", @function\n"			\
+    "bpf_async_test_detour" #n ":\n"					\
+    ANNOTATE_NOENDBR "\n"						\
+    "pushq $0\n"	/* where to go then */				\
+    "pushfq\n"								\
+    "pushq %rax\npushq %rcx\npushq %rdx\npushq %rsi\npushq %rdi\n"	\
+    "pushq %r8\npushq %r9\npushq %r10\npushq %r11\n"		\
+    "movl $" #n ", %edi\ncall bpf_async_test_spin\n"			\
+    "movq %rax, 80(%rsp)\npopq %r11\npopq %r10\npopq %r9\npopq %r8\n"	\
+    "popq %rdi\npopq %rsi\npopq %rdx\npopq %rcx\npopq %rax\n"	\
+    "popfq\n" ASM_RET							\
+    ".size bpf_async_test_detour" #n ", .-bpf_async_test_detour" #n "\n"	\
+    ".popsection\n");							\
+STACK_FRAME_NON_STANDARD(bpf_async_test_detour##n)
+
+DETOUR(0); DETOUR(1); DETOUR(2);
+
+static struct stall stalls[] = {
+	{ .file = "stall", .detour = bpf_async_test_detour0 },
+	{ .file = "stall1", .detour = bpf_async_test_detour1 },
+	{ .file = "stall2", .detour = bpf_async_test_detour2 },
+};
+
+/* Called by a detour, in any context. Returns where to go on. */
+void *bpf_async_test_spin(unsigned int n);
+__visible void *bpf_async_test_spin(unsigned int n)
+{
+	struct stall *s = &stalls[n];
+	void *back = s->probe.addr;
+	u64 end = ktime_get_mono_fast_ns() + STALL_LIMIT_NS;
+
+	while (READ_ONCE(s->state) == STALL_STALLED && ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+	cmpxchg(&s->state, STALL_STALLED, STALL_RELEASED);
+	return back;
+}
 
 static int stall_pre(struct kprobe *kp, struct pt_regs *regs)
 {
-	u64 end = ktime_get_mono_fast_ns() + STALL_LIMIT_NS;
+	struct stall *s = container_of(kp, struct stall, probe);
 
-	if (stall_cpu >= 0 && smp_processor_id() != stall_cpu)
+	if (s->cpu >= 0 && smp_processor_id() != s->cpu)
 		return 0;
-	if ((regs->cx & stall_bits) != stall_bits)
+	if ((regs->cx & s->bits) != s->bits)
 		return 0;
-	if (cmpxchg(&stall_state, STALL_ARMED, STALL_STALLED) != STALL_ARMED)
+	if (cmpxchg(&s->state, STALL_ARMED, STALL_STALLED) != STALL_ARMED)
 		return 0;
-	while (READ_ONCE(stall_state) == STALL_STALLED && ktime_get_mono_fast_ns() < end)
-		cpu_relax();
-	cmpxchg(&stall_state, STALL_STALLED, STALL_RELEASED);
-	return 0;
+	regs->ip = (unsigned long)s->detour;
+	return 1;
 }
 NOKPROBE_SYMBOL(stall_pre);
 
-static void stall_off(void)
+static void stall_off(struct stall *s)
 {
-	WRITE_ONCE(stall_state, STALL_RELEASED);
-	if (stall_registered)
-		unregister_kprobe(&stall_probe);	/* waits for a spinner */
-	stall_registered = false;
+	WRITE_ONCE(s->state, STALL_RELEASED);
+	if (s->registered)
+		unregister_kprobe(&s->probe);
+	s->registered = false;
 }
 
-static int stall_on(const char *text)
+static int stall_on(struct stall *s, const char *text)
 {
 	char *plus;
 	int err;
 
-	stall_off();
-	stall_cpu = -1;
-	stall_bits = 0;
-	memset(&stall_probe, 0, sizeof(stall_probe));
-	if (sscanf(text, "%127s %d %lx", stall_symbol, &stall_cpu, &stall_bits) < 1)
+	stall_off(s);
+	s->cpu = -1;
+	s->bits = 0;
+	memset(&s->probe, 0, sizeof(s->probe));
+	if (sscanf(text, "%255s %d %lx", s->symbol, &s->cpu, &s->bits) < 1)
 		return -EINVAL;
-	plus = strchr(stall_symbol, '+');
+	plus = strchr(s->symbol, '+');
 	if (plus) {
 		*plus = 0;
-		err = kstrtouint(plus + 1, 0, &stall_probe.offset);
+		err = kstrtouint(plus + 1, 0, &s->probe.offset);
 		if (err)
 			return err;
 	}
-	stall_probe.symbol_name = stall_symbol;
-	stall_probe.pre_handler = stall_pre;
-	WRITE_ONCE(stall_state, STALL_ARMED);
-	err = register_kprobe(&stall_probe);
+	s->probe.symbol_name = s->symbol;
+	s->probe.pre_handler = stall_pre;
+	s->probe.post_handler = no_jump;
+	WRITE_ONCE(s->state, STALL_ARMED);
+	err = register_kprobe(&s->probe);
 	if (err)
-		WRITE_ONCE(stall_state, STALL_IDLE);
-	stall_registered = !err;
+		WRITE_ONCE(s->state, STALL_IDLE);
+	s->registered = !err;
 	return err;
 }
 
 static ssize_t stall_write(struct file *file, const char __user *buf, size_t len, loff_t *pos)
 {
-	char text[160];
+	struct stall *s = file_inode(file)->i_private;
+	char text[300];
 	int err = 0;
 
 	if (len >= sizeof(text))
@@ -261,23 +317,27 @@ static ssize_t stall_write(struct file *file, const char __user *buf, size_t len
 		return -EFAULT;
 	text[len] = 0;
 	mutex_lock(&stall_lock);
-	if (!strncmp(text, "release", 7))
-		stall_off();
+	if (!strncmp(text, "go", 2))
+		WRITE_ONCE(s->state, STALL_RELEASED);
+	else if (!strncmp(text, "release", 7))
+		stall_off(s);
 	else
-		err = stall_on(text);
+		err = stall_on(s, text);
 	mutex_unlock(&stall_lock);
 	return err ?: len;
 }
 
 static int stall_show(struct seq_file *m, void *v)
 {
-	seq_printf(m, "%s\n", stall_names[READ_ONCE(stall_state)]);
+	struct stall *s = m->private;
+
+	seq_printf(m, "%s\n", stall_names[READ_ONCE(s->state)]);
 	return 0;
 }
 
 static int stall_open(struct inode *inode, struct file *file)
 {
-	return single_open(file, stall_show, NULL);
+	return single_open(file, stall_show, inode->i_private);
 }
 
 static const struct file_operations stall_fops = {
@@ -285,18 +345,23 @@ static const struct file_operations stall_fops = {
 	.open = stall_open,
 	.read = seq_read,
 	.write = stall_write,
-	.llseek = seq_lseek,
 	.release = single_release,
 };
 
-static void stop_all(void)
+static int grace_set(void *data, u64 val)
+{
+	synchronize_rcu();
+	synchronize_rcu_tasks_trace();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(grace_fops, NULL, grace_set, "%llu\n");
+
+/* For a start that failed. */
+static void __init stop_all(void)
 {
 	int i;
 
 	debugfs_remove(dir);
-	mutex_lock(&stall_lock);
-	stall_off();
-	mutex_unlock(&stall_lock);
 	for (i = 0; i < ARRAY_SIZE(fail_points); i++)
 		if (fail_points[i].probe.symbol_name)
 			unregister_kprobe(&fail_points[i].probe);
@@ -322,16 +387,12 @@ static int __init bpf_async_test_init(void)
 		stop_all();
 		return err;
 	}
-	debugfs_create_file("stall", 0600, dir, NULL, &stall_fops);
+	for (i = 0; i < ARRAY_SIZE(stalls); i++)
+		debugfs_create_file(stalls[i].file, 0600, dir, &stalls[i], &stall_fops);
+	debugfs_create_file("grace", 0200, dir, NULL, &grace_fops);
 	return 0;
 }
 module_init(bpf_async_test_init);
-
-static void __exit bpf_async_test_exit(void)
-{
-	stop_all();
-}
-module_exit(bpf_async_test_exit);
 
 MODULE_DESCRIPTION("Test module for bpf_timer and bpf_wq");
 MODULE_LICENSE("GPL");

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * H3, H30: a work item whose work function is held somewhere, in two halves.
+ * The victim has the map and the callback, and may be unloaded; the observer
+ * stays, has the globals of both, and sees the work function begin and end.
+ */
+#include "common.bpf.h"
+
+#define MAGIC	0x1234567887654321ULL
+
+struct elem {
+	struct bpf_wq wq;
+	u64 magic;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, int);
+	__type(value, struct elem);
+} victims SEC(".maps");
+
+volatile u64 called, broken;	/* the callback */
+volatile u64 begun, ended;	/* the work function */
+u64 work_function;		/* its address */
+s32 result;
+
+static int callback(void *map, int *key, void *value)
+{
+	struct elem *e = value;
+
+	__sync_fetch_and_add(&called, 1);
+	if (e->magic != MAGIC)
+		__sync_fetch_and_add(&broken, 1);
+	return 0;
+}
+
+static __always_inline struct elem *lookup(void)
+{
+	int key = 0;
+
+	return bpf_map_lookup_elem(&victims, &key);
+}
+
+SEC("tc")
+int arm(struct __sk_buff *skb)
+{
+	struct elem *e = lookup();
+
+	result = -2;
+	if (!e)
+		return 0;
+	e->magic = MAGIC;
+	result = bpf_wq_init(&e->wq, &victims, 0);
+	if (!result)
+		result = bpf_wq_set_callback(&e->wq, callback, 0);
+	if (!result)
+		result = bpf_wq_start(&e->wq, 0);
+	return 0;
+}
+
+SEC("tc")
+int set_callback(struct __sk_buff *skb)
+{
+	struct elem *e = lookup();
+
+	if (e)
+		result = bpf_wq_set_callback(&e->wq, callback, 0);
+	return 0;
+}
+
+SEC("tp_btf/workqueue_execute_start")
+int BPF_PROG(see_start, struct work_struct *work)
+{
+	if ((u64)work->func == work_function)
+		__sync_fetch_and_add(&begun, 1);
+	return 0;
+}
+
+SEC("tp_btf/workqueue_execute_end")
+int BPF_PROG(see_end, struct work_struct *work, void *function)
+{
+	if ((u64)function == work_function)
+		__sync_fetch_and_add(&ended, 1);
+	return 0;
+}
