@@ -135,7 +135,7 @@ static void grace_begin(struct grace *g)
 /* What is longer than this was held up by a reader. */
 static double grace_limit(void)
 {
-	uint64_t longest = 20000000, t;
+	uint64_t longest = 10000000, t;
 	int i;
 
 	for (i = 0; i < 3; i++) {
@@ -144,7 +144,7 @@ static double grace_limit(void)
 		t = now_ns() - t;
 		longest = t > longest ? t : longest;
 	}
-	return 3 * longest / 1e9;
+	return 6 * longest / 1e9;
 }
 
 /*
@@ -160,10 +160,8 @@ static bool next_offset(struct sweep *s, uint64_t end)
 {
 	const unsigned int step = 7919;	/* a prime, larger than any of the functions */
 
-	if (s->n++ == s->f->size || now_ns() > end)
-		return false;
-	s->offset = (s->offset + step) % s->f->size;
-	return true;
+	s->offset = s->n * step % s->f->size;
+	return s->n++ < s->f->size && (s->n == 1 || now_ns() < end);
 }
 
 enum take { DELETE, UNLOAD, TAKES };
