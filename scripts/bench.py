@@ -9,6 +9,9 @@ counts      the instructions of every operation. QEMU counts: under -icount
             kernel is booted twice and a number that differs is an error.
             Numbers with a ~ have other things of the kernel's in them, and may
             differ a little.
+trace       what is executed in an operation: locked instructions, shared cache
+            lines written, allocations, and how many instructions in which
+            function (--profile NAME prints these).
 
 Everything is also in out/bench.json; the file before it goes to
 out/bench-history/. When not everything was measured, the file's name says so
@@ -28,7 +31,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import baseline, counts, store  # noqa: E402  (found beside this file)
+from bench import baseline, counts, store, trace  # noqa: E402  (found beside this file)
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
 
@@ -56,9 +59,19 @@ class Run:
         for line in self.different:
             print(f"DIFFERENT: {line}")
 
+    def trace(self):
+        operations = self.data["trace"] = trace.collect(self.kernels)
+        if not operations:
+            return
+        print(trace.render(operations, self.impls))
+        for name in self.args.profile:
+            if name not in operations:
+                raise RegressError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
+            print(trace.render_profile(operations, name, self.impls))
+
 
 # In the order of the report, each a method of Run.
-PARTS = ("counts",)
+PARTS = ("counts", "trace")
 
 
 def check(run):
@@ -101,6 +114,8 @@ def arguments(argv):
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
+    parser.add_argument("--profile", action="append", default=[], metavar="NAME",
+                        help="of this operation, the instructions in each function; may be repeated")
     parser.add_argument("--boots", type=int, default=2, metavar="N", help="of each kernel (default 2)")
     parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
@@ -116,7 +131,7 @@ def arguments(argv):
         parser.error("--boots is a number from 1")
     if (args.check or args.renew) and (args.impl != "rust" or args.only):
         parser.error("--check and --renew take --impl rust and no --only: the baseline is one of Rust, and whole")
-    args.parts = [part for part in PARTS if part in args.only]
+    args.parts = [part for part in PARTS if part in args.only or (part == "trace" and args.profile)]
     args.only = [name for name in args.only if name not in PARTS]
     if args.only and "counts" not in args.parts:
         args.parts = ["counts", *args.parts]

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the loader's parts share, each a mode of it. */
+#ifndef LOADER_H
+#define LOADER_H
+
+#include "../bpf/regress.h"
+#include "bench.h"
+
+/* End with a line that says what about which is wrong. */
+void die(const char *what, const char *name, long value) __attribute__((noreturn));
+
+/* Let RCU, workqueues and irq_works finish. With -icount sleep=off it takes no time. */
+void settle(void);
+
+void count_main(int argc, char **argv);
+void trace_main(void);
+
+#endif
