@@ -263,9 +263,11 @@ static const char *everything(struct script_bpf *sk)
 	for (map = ARR; map <= LRU; map++)
 		for (key = 0; key < KEYS; key++) {
 			context = key % 3;
-			RUN(sk, key & 1, context, STEP(T_INIT, map, key, .flags = 1),
-			    STEP(T_SET, map, key), STEP(T_START, map, key, .nsecs = key ? FAR : 0),
-			    STEP(W_INIT, map, key), STEP(W_SET, map, key), STEP(W_START, map, key),
+			RUN(sk, key & 1, context == IN_NMI && !can_init_in_nmi() ? IRQS_OFF : context,
+			    STEP(T_INIT, map, key, .flags = 1), STEP(W_INIT, map, key));
+			RUN(sk, key & 1, context, STEP(T_SET, map, key),
+			    STEP(T_START, map, key, .nsecs = key ? FAR : 0),
+			    STEP(W_SET, map, key), STEP(W_START, map, key),
 			    STEP(T_CANCEL_ASYNC, map, key), STEP(T_SET, map, key),
 			    STEP(T_START, map, key, .nsecs = FAR));
 		}

@@ -29,7 +29,7 @@ struct test {
 
 /* Ends with an entry without a name. One table per file. */
 extern const struct test lifetime_tests[], gaps_tests[], semantics_tests[],
-	refs_tests[], races_tests[], lockup_tests[], hammer_tests[];
+	refs_tests[], races_tests[], lockup_tests[], stress_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -60,6 +60,7 @@ void poll_pause(void);
 bool pin_cpu(int cpu);
 int cpu_count(void);
 bool cmdline_has(const char *word);
+bool can_init_in_nmi(void);	/* not with debug objects: neither C nor Rust */
 
 /* util.c: what is loaded */
 struct counts {
@@ -67,6 +68,8 @@ struct counts {
 	long objects;	/* live bpf_map_kmalloc_nolock() objects, -1: unknown */
 };
 struct counts count_all(void);
+/* main.c: NULL when no more is there than before, after a while at the most. */
+const char *nothing_left(struct counts before);
 bool prog_exists(__u32 id);
 bool map_exists(__u32 id);
 __u32 prog_id(int fd);
