@@ -12,6 +12,10 @@ counts      the instructions of every operation. QEMU counts: under -icount
 trace       what is executed in an operation: locked instructions, shared cache
             lines written, allocations, and how many instructions in which
             function (--profile NAME prints these).
+memory      bytes of a timer, a work item, a deferred operation, and of the
+            implementation.
+scale       instructions and bytes for each of 1000 to a million timers in one
+            hash map. It is an error when Rust grows and C does not.
 
 Everything is also in out/bench.json; the file before it goes to
 out/bench-history/. When not everything was measured, the file's name says so
@@ -19,9 +23,9 @@ out/bench-history/. When not everything was measured, the file's name says so
 
 --check counts on the Rust kernel once, and compares with a committed baseline.
 
-The exit status is 0 when everything was measured, whatever came out, 1 when
-two boots of a kernel differ (with --check: on a regression), 2 when something
-could not be measured, and with --check 77 when it could not be decided.
+The exit status is 0 when everything was measured, whatever came out, 1 on one
+of the errors above (with --check: on a regression), 2 when something could not
+be measured, and with --check 77 when it could not be decided.
 """
 
 import argparse
@@ -31,7 +35,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import baseline, counts, store, trace  # noqa: E402  (found beside this file)
+from bench import baseline, counts, memory, scale, store, trace  # noqa: E402  (found beside this file)
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
 
@@ -44,7 +48,7 @@ class Run:
     def __init__(self, args, impls):
         self.args, self.impls = args, impls
         self.kernels = [BenchKernel(impl, args) for impl in impls]
-        self.different = []         # what makes the exit status 1
+        self.problems = []          # what makes the exit status 1
         self.data = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                      "kernels": {kernel.impl: kernel.environment() for kernel in self.kernels},
                      "seconds": {}}
@@ -53,11 +57,9 @@ class Run:
         columns = {}
         for kernel in self.kernels:
             columns[kernel.impl], found = counts.measure(kernel, self.args.only, self.args.boots)
-            self.different += found
-        self.data.update(boots=self.args.boots, operations=counts.collect(columns), different=self.different)
+            self.problems += [f"two boots differ: {line}" for line in found]
+        self.data.update(boots=self.args.boots, operations=counts.collect(columns))
         print(counts.render(self.data["operations"], self.impls))
-        for line in self.different:
-            print(f"DIFFERENT: {line}")
 
     def trace(self):
         operations = self.data["trace"] = trace.collect(self.kernels)
@@ -69,9 +71,19 @@ class Run:
                 raise RegressError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
             print(trace.render_profile(operations, name, self.impls))
 
+    def memory(self):
+        self.data["memory"] = {kernel.impl: memory.measure(kernel) for kernel in self.kernels}
+        print(memory.render(self.data["memory"], self.impls))
+
+    def scale(self):
+        self.data["scale"] = {kernel.impl: scale.measure(kernel) for kernel in self.kernels}
+        print(scale.render(self.data["scale"], self.impls))
+        self.problems += [f"more timers make '{phase}' slower on Rust than on C"
+                          for phase in scale.steeper(self.data["scale"])]
+
 
 # In the order of the report, each a method of Run.
-PARTS = ("counts", "trace")
+PARTS = ("counts", "trace", "memory", "scale")
 
 
 def check(run):
@@ -101,7 +113,9 @@ def measure(run, parts):
         started = time.monotonic()
         getattr(run, part)()
         seconds = run.data["seconds"][part] = round(time.monotonic() - started, 1)
+        print(flush=True)
         say(f"{part}: {seconds:.0f} s")
+    run.data["problems"] = run.problems
     whole = list(parts) == list(PARTS) and not args.only
     name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *([] if whole else ["only"])])
     path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
@@ -143,12 +157,11 @@ def summary(run, path):
     words = []
     if operations:
         boots = f"{run.args.boots} boots each" if run.args.boots > 1 else "one boot each"
-        words.append(f"{len(run.different)} counts differ between boots" if run.different
-                     else f"{len(operations)} operations, {boots}")
+        words.append(f"{len(operations)} operations, {boots}")
         if len(run.impls) > 1:
             words.append(f"Rust takes more instructions in {len(counts.slower(operations))} of them")
     words.append(f"{sum(run.data['seconds'].values()):.0f} s")
-    return f"{'FAIL' if run.different else 'OK'}: {'; '.join(words)} (also in {os.path.relpath(path)})"
+    return f"{'FAIL' if run.problems else 'OK'}: {'; '.join(words)} (also in {os.path.relpath(path)})"
 
 
 def main(argv):
@@ -168,8 +181,10 @@ def main(argv):
     except KeyboardInterrupt:
         print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
         return 130
+    for line in run.problems:
+        print(f"PROBLEM: {line}")
     print(summary(run, path))
-    return 1 if run.different else 0
+    return 1 if run.problems else 0
 
 
 if __name__ == "__main__":

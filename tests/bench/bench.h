@@ -10,4 +10,7 @@
 #define FAR_NS		3600000000000ULL
 #define FAR_ABS_NS	(1ULL << 60)
 
+/* How far apart timers expire that are to expire together. */
+#define SPREAD_NS	1000000ULL
+
 #endif

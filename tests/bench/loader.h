@@ -14,5 +14,7 @@ void settle(void);
 
 void count_main(int argc, char **argv);
 void trace_main(void);
+void scale_main(int argc, char **argv);
+void memory_main(void);
 
 #endif

@@ -3,6 +3,8 @@
  * bpf_async_bench [NAME...]		instructions of the operations whose name begins so
  * bpf_async_bench --loop NAME		one operation over and over, for who looks on from outside
  * bpf_async_bench trace		every operation, for the plugin in trace/
+ * bpf_async_bench memory		bytes for each timer, work item and deferred operation
+ * bpf_async_bench scale N...		instructions and bytes for each of N timers in a hash map
  *
  * Prints lines of fields, separated by tabs, for bench.py, which also says in
  * what a virtual machine: the counts are right only where the time stamp
@@ -63,6 +65,10 @@ int main(int argc, char **argv)
 	pin_cpu(0);
 	if (!strcmp(mode, "trace"))
 		trace_main();
+	else if (!strcmp(mode, "memory"))
+		memory_main();
+	else if (!strcmp(mode, "scale"))
+		scale_main(argc, argv);
 	else
 		count_main(argc, argv);
 	return 0;

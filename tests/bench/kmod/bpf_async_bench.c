@@ -8,7 +8,9 @@
 #include <linux/btf.h>
 #include <linux/btf_ids.h>
 #include <linux/hrtimer.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/vmstat.h>
 #include <linux/workqueue.h>
 #include <asm/msr.h>
 
@@ -56,6 +58,15 @@ __bpf_kfunc int bpf_async_bench_queue_work(u64 nr, u64 unused)
 	return schedule_work(&works[nr % WORKS]);
 }
 
+/* Bytes of slabs, with what this CPU has not yet added to the sum. */
+__bpf_kfunc s64 bpf_async_bench_slab(void)
+{
+	s64 pages = global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+
+	pages += this_cpu_read(NODE_DATA(0)->per_cpu_nodestats->vm_node_stat_diff[NR_SLAB_UNRECLAIMABLE_B]);
+	return pages << PAGE_SHIFT;
+}
+
 __bpf_kfunc_end_defs();
 
 BTF_KFUNCS_START(kfunc_ids)
@@ -64,6 +75,7 @@ BTF_ID_FLAGS(func, bpf_async_bench_nop)
 BTF_ID_FLAGS(func, bpf_async_bench_start)
 BTF_ID_FLAGS(func, bpf_async_bench_try_to_cancel)
 BTF_ID_FLAGS(func, bpf_async_bench_queue_work)
+BTF_ID_FLAGS(func, bpf_async_bench_slab)
 BTF_KFUNCS_END(kfunc_ids)
 
 static const struct btf_kfunc_id_set kfunc_set = {
