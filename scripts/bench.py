@@ -16,9 +16,11 @@ memory      bytes of a timer, a work item, a deferred operation, and of the
             implementation.
 scale       instructions and bytes for each of 1000 to a million timers in one
             hash map. It is an error when Rust grows and C does not.
+load        throughput of several CPUs, and how late callbacks are; in time,
+            not in instructions, with its noise.
 
-Everything is also in out/bench.json; the file before it goes to
-out/bench-history/. When not everything was measured, the file's name says so
+Everything is also in out/bench.json, with plots beside it (bench-*.svg); the
+file before it goes to out/bench-history/. When not everything was measured, the file's name says so
 (out/bench-rust-only.json).
 
 --check counts on the Rust kernel once, and compares with a committed baseline.
@@ -35,7 +37,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import baseline, counts, memory, scale, store, trace  # noqa: E402  (found beside this file)
+from bench import baseline, counts, load, memory, plots, scale, store, trace  # noqa: E402  (found beside this file)
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
 
@@ -81,9 +83,15 @@ class Run:
         self.problems += [f"more timers make '{phase}' slower on Rust than on C"
                           for phase in scale.steeper(self.data["scale"])]
 
+    def load(self):
+        results = self.data["load"] = load.collect(self.kernels)
+        print(load.render_throughput(results, self.impls))
+        print()
+        print(load.render_latency(results, self.impls))
+
 
 # In the order of the report, each a method of Run.
-PARTS = ("counts", "trace", "memory", "scale")
+PARTS = ("counts", "trace", "memory", "scale", "load")
 
 
 def check(run):
@@ -120,6 +128,8 @@ def measure(run, parts):
     name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *([] if whole else ["only"])])
     path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
     store.write(path, run.data)
+    for plot in plots.write(run.data, path):
+        say(f"plot: {os.path.relpath(plot)}")
     return path
 
 

@@ -16,5 +16,6 @@ void count_main(int argc, char **argv);
 void trace_main(void);
 void scale_main(int argc, char **argv);
 void memory_main(void);
+void load_main(void);
 
 #endif

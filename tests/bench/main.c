@@ -5,6 +5,7 @@
  * bpf_async_bench trace		every operation, for the plugin in trace/
  * bpf_async_bench memory		bytes for each timer, work item and deferred operation
  * bpf_async_bench scale N...		instructions and bytes for each of N timers in a hash map
+ * bpf_async_bench load		throughput on several CPUs, and how late callbacks are
  *
  * Prints lines of fields, separated by tabs, for bench.py, which also says in
  * what a virtual machine: the counts are right only where the time stamp
@@ -62,6 +63,10 @@ int main(int argc, char **argv)
 
 	if (err)
 		die("cannot be loaded", "bpf_async_bench.ko", err);
+	if (!strcmp(mode, "load")) {
+		load_main();
+		return 0;
+	}
 	pin_cpu(0);
 	if (!strcmp(mode, "trace"))
 		trace_main();

@@ -47,8 +47,8 @@ class Verdict(unittest.TestCase):
         self.assertEqual(self.verdict(init=307)[0], 1)
 
     def test_what_is_not_exact_has_more_room(self):
-        self.assertEqual(self.verdict(about_end=1090)[0], 0)
-        self.assertEqual(self.verdict(about_end=1110)[0], 1)
+        self.assertEqual(self.verdict(about_end=1290)[0], 0)
+        self.assertEqual(self.verdict(about_end=1310)[0], 1)
 
     def test_less_passes_and_is_said(self):
         status, text = self.verdict(start=80)
