@@ -28,6 +28,7 @@
 #include <linux/btf.h>
 #include <linux/btf_ids.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -80,10 +81,17 @@ __bpf_kfunc void bpf_async_test_nmi(u64 arg)
 	local_irq_restore(flags);
 }
 
-/* 1: NMI, 2: hard IRQ (NMI counts), 4: IRQs off. A test proves its context. */
+/* 1: NMI, 2: hard IRQ (NMI counts), 4: IRQs off, 8: softirq. A test proves its context. */
 __bpf_kfunc u32 bpf_async_test_context(void)
 {
-	return (in_nmi() ? 1 : 0) | (in_hardirq() ? 2 : 0) | (irqs_disabled() ? 4 : 0);
+	return (in_nmi() ? 1 : 0) | (in_hardirq() ? 2 : 0) | (irqs_disabled() ? 4 : 0) |
+	       (in_serving_softirq() ? 8 : 0);
+}
+
+/* Sleep, in a callback that may. */
+__bpf_kfunc void bpf_async_test_sleep(u32 usecs)
+{
+	fsleep(usecs);
 }
 
 __bpf_kfunc_end_defs();
@@ -91,6 +99,7 @@ __bpf_kfunc_end_defs();
 BTF_KFUNCS_START(kfunc_ids)
 BTF_ID_FLAGS(func, bpf_async_test_nmi)
 BTF_ID_FLAGS(func, bpf_async_test_context)
+BTF_ID_FLAGS(func, bpf_async_test_sleep, KF_SLEEPABLE)
 BTF_KFUNCS_END(kfunc_ids)
 
 static const struct btf_kfunc_id_set kfunc_set = {
@@ -335,18 +344,7 @@ static int stall_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static int stall_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, stall_show, inode->i_private);
-}
-
-static const struct file_operations stall_fops = {
-	.owner = THIS_MODULE,
-	.open = stall_open,
-	.read = seq_read,
-	.write = stall_write,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(stall);
 
 static int grace_set(void *data, u64 val)
 {
