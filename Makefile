@@ -24,11 +24,17 @@ CPUS ?= 2
 APPEND ?=
 ## TIMEOUT=s: how long make vm may take (default 300)
 TIMEOUT ?= 300
+## SECONDS=s: how long make stress goes on (default 60)
+SECONDS ?= 60
+## SEED=n: of make stress, to repeat a load
+SEED ?=
 
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
 export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
+# To bash it is something else.
+unexport SECONDS
 
 .PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench readme test
 
@@ -68,6 +74,9 @@ check: ## what can be checked without a kernel, in seconds
 
 regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
 	@scripts/regress.sh
+
+stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and DEBUG
+	@scripts/stress.sh '$(SECONDS)' '$(SEED)'
 
 litmus: ## the memory model's word on every ordering the code relies on
 	@scripts/litmus.sh

@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# [IMPL=rust|c] [DEBUG=1|kcsan] stress.sh [SECONDS [SEED]]: builds the kernel if
+# need be and does everything to timers and work queues on it, at random. The
+# length is an argument: bash has a SECONDS of its own.
+
+. "$(dirname "$0")/lib.sh"
+
+check_impl
+check_debug
+[ $# -le 2 ] || die "stress.sh takes SECONDS and SEED, not '$*'" "say for instance: make stress SECONDS=60"
+arguments=(--impl "$IMPL" --debug "$DEBUG")
+[ -z "${1:-}" ] || arguments+=(--seconds "$1")
+[ -z "${2:-}" ] || arguments+=(--seed "$2")
+"$SCRIPTS/stress.py" "${arguments[@]}" --check-only
+image=$("$SCRIPTS/kernel.sh")
+image=${image##*$'\n'}
+exec "$SCRIPTS/stress.py" "${arguments[@]}" --kernel "${image%/arch/*}"
