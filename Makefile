@@ -36,11 +36,11 @@ export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench readme test
+.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench bench-check bench-diff readme test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 	@echo 'Variables:'
 	@sed -n 's/^## \([A-Z]*=[^:]*\): \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 	@echo 'Everything that is built is kept in $${BPF_ASYNC_CACHE:-~/.cache/bpf-async}.'
@@ -87,8 +87,14 @@ models: ## every interleaving of the code, on this machine (loom)
 kunit: ## the KUnit suites and doctests of our modules
 	@scripts/kunit.sh
 
-bench: ## count the instructions of every operation, C beside Rust (or IMPL=rust, ONLY=name)
+bench: ## measure everything, C beside Rust, with plots (or IMPL=rust, ONLY=part or operation)
 	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/bench.sh
+
+bench-check: ## compare the instruction counts with those that were committed
+	@IMPL=rust scripts/bench.sh --check
+
+bench-diff: ## what changed between the last two runs of make bench
+	@scripts/bench.py --diff
 
 readme: ## put what make run, regress IMPL=both and test printed into README.md
 	@scripts/readme.py

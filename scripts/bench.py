@@ -20,10 +20,11 @@ load        throughput of several CPUs, and how late callbacks are; in time,
             not in instructions, with its noise.
 
 Everything is also in out/bench.json, with plots beside it (bench-*.svg); the
-file before it goes to out/bench-history/. When not everything was measured, the file's name says so
-(out/bench-rust-only.json).
+file before it goes to out/bench-history/. When not everything was measured, the
+file's name says so (out/bench-rust-only.json).
 
 --check counts on the Rust kernel once, and compares with a committed baseline.
+--diff measures nothing: it names what changed between two files of results.
 
 The exit status is 0 when everything was measured, whatever came out, 1 on one
 of the errors above (with --check: on a regression), 2 when something could not
@@ -37,7 +38,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import baseline, counts, load, memory, plots, scale, store, trace  # noqa: E402  (found beside this file)
+# Found beside this file:
+from bench import baseline, counts, diff, load, memory, plots, scale, store, trace  # noqa: E402
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
 
@@ -113,6 +115,23 @@ def check(run):
     return 0
 
 
+def compare(files):
+    """--diff: two files, or the last two."""
+    if not files:
+        path = ROOT / "out/bench.json"
+        store.read(path)            # says what to do when there is none
+        files = [*store.history(path)[-1:], path]
+        if len(files) < 2:
+            raise RegressError("there is nothing before out/bench.json; run 'make bench' once more to compare")
+    old, new = (store.read(path) for path in files)
+    lines = diff.compare(old, new)
+    print("\n".join(lines))
+    names = " -> ".join(f"{os.path.relpath(path)} ({data.get('time', 'unknown time')})"
+                        for path, data in zip(files, (old, new)))
+    print(f"{len(lines) or 'no'} changes beyond noise: {names}")
+    return 0
+
+
 def measure(run, parts):
     args = run.args
     for kernel in run.kernels:
@@ -148,11 +167,15 @@ def arguments(argv):
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--check", action="store_true", help="compare the counts with the baseline")
     one.add_argument("--renew", action="store_true", help="make the counts the new baseline")
+    one.add_argument("--diff", nargs="*", type=Path, metavar="FILE",
+                     help="name what changed between these two files, or between the last two")
     parser.add_argument("--baseline", type=Path, default=BASELINE, metavar="FILE", help=f"(default {BASELINE.name})")
     args = parser.parse_args(argv)
     args.debug = False              # a debug kernel's instructions are not what counts
     if args.boots < 1:
         parser.error("--boots is a number from 1")
+    if args.diff and len(args.diff) != 2:
+        parser.error("--diff takes two files, the earlier one first, or none")
     if (args.check or args.renew) and (args.impl != "rust" or args.only):
         parser.error("--check and --renew take --impl rust and no --only: the baseline is one of Rust, and whole")
     args.parts = [part for part in PARTS if part in args.only or (part == "trace" and args.profile)]
@@ -177,6 +200,8 @@ def summary(run, path):
 def main(argv):
     args = arguments(argv)
     try:
+        if args.diff is not None:
+            return compare(args.diff)
         run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))
         if args.check or args.renew:
             return check(run)

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# [IMPL=rust|c|both] [ONLY=name] bench.sh: builds the kernels if need be and
-# counts the instructions of every operation on them, or of those whose name
-# begins with ONLY.
+# [IMPL=rust|c|both] [ONLY=name] bench.sh [OPTION...]: builds the kernels if
+# need be and measures on them, everything or what ONLY names (one of bench.py's
+# parts, or operations that begin so). The options are bench.py's.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -21,4 +21,4 @@ for impl in "${impls[@]}"; do
 	image=${image##*$'\n'}
 	arguments+=("--kernel-$impl" "${image%/arch/*}")
 done
-exec "$SCRIPTS/bench.py" "${arguments[@]}"
+exec "$SCRIPTS/bench.py" "${arguments[@]}" "$@"

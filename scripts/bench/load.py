@@ -63,22 +63,26 @@ def collect(kernels, rounds=ROUNDS):
     }
 
 
+def label(name):
+    what, of, cpus = name.split(", ")
+    where = "one timer" if of == "one" or cpus == "1" else f"{cpus} timers"
+    return f"{what}: {cpus} CPU{'' if cpus == '1' else 's'}, {where}"
+
+
 def rate(each):
     return f"{each['median'] / 1e6:.2f} ±{each['spread']:.0%}"
 
 
 def render_throughput(results, impls):
     both = len(impls) > 1
-    rows = [["million operations a second", *(TITLES[impl] for impl in impls), *(["Rust/C"] if both else []), "what"]]
     found = results["throughput"]
+    rows = [["million operations a second", *(TITLES[impl] for impl in impls), *(["Rust/C"] if both else []), ""]]
     for name in found[impls[0]]:
-        what, of, cpus = name.split(", ")
         cells = [rate(found[impl][name]) for impl in impls]
         if both:
             cells.append(f"{found['rust'][name]['median'] / found['c'][name]['median']:.2f}")
-        where = "one timer" if of == "one" else "a timer for each CPU"
-        few = f", on {results['host_cpus']} of the host" if int(cpus) > results["host_cpus"] else ""
-        rows.append([f"{what}, {cpus} CPU{'s' if cpus != '1' else ''}, {of}", *cells, f"{where}{few}"])
+        few = int(name.split(", ")[2]) > results["host_cpus"]
+        rows.append([label(name), *cells, f"more than the host's {results['host_cpus']} CPUs" if few else ""])
     return (f"Throughput ({results['accelerator'].upper()}, {results['rounds']} boots each in turns; "
             "± half of the middle half): reported, not judged\n"
             + table(rows, range(1, len(impls) + (2 if both else 1))))

@@ -3,7 +3,7 @@
 
 from regress import TITLES
 
-from . import scale, svg
+from . import load, scale, svg
 
 LESS = "less is better"
 # The operations whose locked instructions are worth a picture.
@@ -22,7 +22,9 @@ def instructions(data, series):
     rows = [(name, {key: max(op[key]["median"], 0) for key, _ in series},
              operations[op["floor"]][series[0][0]]["median"] if op["floor"] in operations else None, None)
             for name, op in operations.items() if op["exact"] and not name.startswith("floor")]
-    return svg.bars("Instructions of each operation", f"Counted, exact; {LESS}", origin(data),
+    return svg.bars("Instructions of each operation",
+                    "Counted, exact; of bpf_timer, or bpf_wq (wq); off: with IRQs off, until it returns, or until it "
+                    f"has taken effect (done); {LESS}", origin(data),
                     "instructions of one operation", series, rows,
                     "the bare call of the kernel under it (hrtimer, workqueue)")
 
@@ -55,7 +57,7 @@ def many(data, series):
 
 def throughput(data, series):
     results = data["load"]
-    rows = [(name, {key: results["throughput"][key][name]["median"] / 1e6 for key, _ in series}, None,
+    rows = [(load.label(name), {key: results["throughput"][key][name]["median"] / 1e6 for key, _ in series}, None,
              {key: results["throughput"][key][name]["spread"] for key, _ in series})
             for name in results["throughput"][series[0][0]]]
     return svg.bars("Throughput of several CPUs on one timer, and on separate timers",

@@ -87,7 +87,8 @@ def bars(title, subtitle, footnote, unit, series, rows, mark=None):
     picture.frame(title, subtitle, footnote)
     picture.legend([(name, COLOURS[key], "box") for key, name in series]
                    + ([(mark, "#222", "tick")] if mark else []))
-    scale = ticks(max([max(values.values()) for _, values, _, _ in rows], default=1))
+    scale = ticks(max([value * (1 + (spreads or {}).get(key, 0)) for _, values, _, spreads in rows
+                       for key, value in values.items()], default=1))
     bottom = TOP + group * len(rows)
 
     def at(value):
@@ -106,7 +107,7 @@ def bars(title, subtitle, footnote, unit, series, rows, mark=None):
             top, end = y + j * thick, values[key]
             picture.box(LEFT, top + 0.5, at(end) - LEFT, thick - 1, COLOURS[key])
             if spreads and spreads.get(key):
-                low, high = end * (1 - spreads[key]), min(end * (1 + spreads[key]), scale[-1] * 1.05)
+                low, high = max(end * (1 - spreads[key]), 0), end * (1 + spreads[key])
                 picture.line(at(low), top + thick / 2, at(high), top + thick / 2, "#222", 1.5)
                 end = max(end, high)
             picture.text(at(end) + 4, top + thick - 1, number(values[key]), size=10)

@@ -131,7 +131,8 @@ void load_main(void)
 	/* In turns, so that what else the host does hits all of them. */
 	for (window = 0; window < WINDOWS; window++) {
 		for (separate = 0; separate < 2; separate++) {
-			for (i = 0; i < (int)(sizeof(cpus) / sizeof(*cpus)); i++) {
+			/* One CPU has its own timer in any case. */
+			for (i = separate; i < (int)(sizeof(cpus) / sizeof(*cpus)); i++) {
 				report("start", sk->progs.load_start, cpus[i], separate);
 				report("set_callback", sk->progs.load_set, cpus[i], separate);
 			}
