@@ -169,7 +169,7 @@ static const char *one_round(struct run *r, uint64_t seed, uint64_t end)
 {
 	struct counts before = count_all();
 	struct thread t[THREADS + 1] = {};
-	uint64_t begun = now_ns(), until;
+	uint64_t begun = now_ns(), least, until;
 	const char *err = NULL;
 	int i, started = 0;
 
@@ -185,9 +185,11 @@ static const char *one_round(struct run *r, uint64_t seed, uint64_t end)
 		if (pthread_create(&t[i].id, NULL, i < THREADS ? hammer : guests, &t[i]))
 			abort();
 	}
-	until = now_ns() + ROUND * 1000000000ULL + (now_ns() - begun);
-	if (until > end && end > now_ns() + 1000000000ULL)
-		until = end;
+	/* As long as it took to load, and a ROUND at least, also when the time is up. */
+	least = now_ns() + ROUND * 1000000000ULL;
+	until = least + (now_ns() - begun);
+	if (until > end)
+		until = end > least ? end : least;
 	while (now_ns() < until && !what_is_wrong(totals(r)))
 		poll_pause();
 out:
