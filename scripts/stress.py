@@ -29,9 +29,9 @@ class StressKernel(Kernel):
     def __init__(self, args):
         suffix = {"": "", "1": "-debug"}.get(args.debug, f"-{args.debug}")
         build = args.kernel or self.newest(args.impl, suffix, None)
-        if not build:
+        if not build or not (Path(build) / "arch/x86/boot/bzImage").is_file():
             debug = f" DEBUG={args.debug}" if args.debug else ""
-            raise RegressError(f"no {args.impl} kernel{debug} in {cache() / 'build'}; "
+            raise RegressError(f"no {args.impl} kernel{debug} in {build or cache() / 'build'}; "
                                f"run 'make kernel IMPL={args.impl}{debug}' first")
         args.kernel_c = args.kernel_rust = build
         super().__init__(args.impl, args)
