@@ -37,8 +37,8 @@ def plugin():
     if "-plugin" not in output(["qemu-system-x86_64", "-help"], "run 'make setup'"):
         return None
     major, minor = (int(n) for n in qemu_version().split("."))
-    # The version of the interface that this QEMU has.
-    api = 1 if major < 9 else 4 if major > 9 else 2 + min(minor, 2)
+    # The oldest version of the interface that has what this QEMU's functions take.
+    api = 1 if major < 9 else 2 if (major, minor) == (9, 0) else 3
     built = cache() / "bench" / f"trace-{api}.so"
     built.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(["gcc", f"-DAPI={api}", "-O2", "-Wall", "-Wno-unused-parameter", "-shared", "-fPIC",
