@@ -12,3 +12,13 @@ __rust_helper void rust_helper_rcu_read_unlock_trace(void)
 {
 	rcu_read_unlock_trace();
 }
+
+__rust_helper void rust_helper_rcu_read_lock_sched_notrace(void)
+{
+	rcu_read_lock_sched_notrace();
+}
+
+__rust_helper void rust_helper_rcu_read_unlock_sched_notrace(void)
+{
+	rcu_read_unlock_sched_notrace();
+}
