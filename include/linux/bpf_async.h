@@ -29,7 +29,7 @@ struct bpf_wq;
  * @late_work: drains @late in task context
  * @busy: the object whose operation is being performed, or NULL
  * @running: the timer whose callback is running, or NULL
- * @running_task: the task in which it is running
+ * @running_task: the task in which it is running, on PREEMPT_RT
  * @depth: how many drains in a row were caused by the drain before
  * @nested: whether an operation was queued while @busy was set
  *

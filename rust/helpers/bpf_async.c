@@ -26,19 +26,24 @@ __rust_helper bool rust_helper_bpf_async_this_cpu_online(void)
 	return cpu_online(smp_processor_id());
 }
 
+/*
+ * On PREEMPT_RT the callback may have been preempted by the caller. Else it is
+ * a softirq, which no task and no other softirq on the same CPU interrupts.
+ */
 __rust_helper void *rust_helper_bpf_async_running(void)
 {
 	void *timer = this_cpu_read(bpf_async_cpu.running);
 
-	/* On PREEMPT_RT the callback may have been preempted by the caller. */
-	if (timer && this_cpu_read(bpf_async_cpu.running_task) != current)
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && timer &&
+	    this_cpu_read(bpf_async_cpu.running_task) != current)
 		return NULL;
 	return timer;
 }
 
 __rust_helper void rust_helper_bpf_async_set_running(void *timer)
 {
-	this_cpu_write(bpf_async_cpu.running_task, current);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		this_cpu_write(bpf_async_cpu.running_task, current);
 	this_cpu_write(bpf_async_cpu.running, timer);
 }
 
@@ -65,11 +70,6 @@ __rust_helper bool rust_helper_bpf_async_schedule_work(struct work_struct *work)
 __rust_helper bool rust_helper_bpf_async_work_pending(struct work_struct *work)
 {
 	return work_pending(work);
-}
-
-__rust_helper bool rust_helper_bpf_async_map_tryget(struct bpf_map *map)
-{
-	return atomic64_add_unless(&map->refcnt, 1, 0);
 }
 
 __rust_helper u32 rust_helper_bpf_async_array_index(struct bpf_map *map, void *value)
@@ -102,12 +102,13 @@ __rust_helper u64 rust_helper_bpf_async_call(bpf_callback_t callback_fn, u64 map
 	return callback_fn(map, key, value, 0, 0);
 }
 
-__rust_helper void rust_helper_migrate_disable(void)
+/* Of another name than C's, which bindgen takes for functions that are exported. */
+__rust_helper void rust_helper_bpf_async_migrate_disable(void)
 {
 	migrate_disable();
 }
 
-__rust_helper void rust_helper_migrate_enable(void)
+__rust_helper void rust_helper_bpf_async_migrate_enable(void)
 {
 	migrate_enable();
 }

@@ -19,10 +19,12 @@
 pub mod async_cb;
 pub mod callback;
 pub mod container;
+mod count;
 mod cpu;
 pub mod deferred;
 mod drain;
 mod ffi;
+pub mod install;
 #[cfg(CONFIG_RUST_BPF_ASYNC_KUNIT_TEST)]
 mod kunit;
 mod link;
@@ -30,5 +32,6 @@ pub mod map;
 pub mod owner;
 pub mod pending;
 pub mod prog;
+pub mod prog_ref;
 pub mod timer;
 pub mod work;

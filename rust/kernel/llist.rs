@@ -114,6 +114,10 @@ impl RawBatch {
     #[doc(alias = "llist_reverse_order")]
     #[inline]
     pub fn reverse(self) -> Self {
+        // SAFETY: By the type invariants the node is valid.
+        if self.0.is_null() || unsafe { (*self.0).next }.is_null() {
+            return self;
+        }
         // SAFETY: By the type invariants this is a chain of valid nodes that is only ours.
         // INVARIANT: The same nodes, in another order.
         Self(unsafe { bindings::llist_reverse_order(self.0) })

@@ -146,13 +146,13 @@ impl Worker {
         timer.init(domain, Clock::Monotonic)?;
         CREATED.add(1, Relaxed);
         timer.set_fn(domain, callback.clone(), GFP_KERNEL)?;
-        timer.start(FAR, StartFlags::default())?;
+        timer.start(FAR, StartFlags::REL)?;
         STARTED.add(1, Relaxed);
         if timer.cancel()? {
             CANCELLED.add(1, Relaxed);
         }
         timer.set_fn(domain, callback.clone(), GFP_KERNEL)?;
-        timer.start(NEAR, StartFlags::default())?;
+        timer.start(NEAR, StartFlags::REL)?;
         STARTED.add(1, Relaxed);
         callback.called.wait_for_completion();
         Ok(())
@@ -193,7 +193,7 @@ impl Worker {
         }
         let _ = timer.set_fn(domain, callback()?, GFP_KERNEL);
         let _ = work.set_fn(domain, callback()?, GFP_KERNEL);
-        let _ = timer.start(NEAR, StartFlags::default());
+        let _ = timer.start(NEAR, StartFlags::REL);
         let _ = work.start();
         match n / SHARED % 4 {
             0 => drop(timer.cancel()),
@@ -261,7 +261,7 @@ impl kernel::Module for RustBpfAsync {
                 CREATED.add(1, Relaxed);
             }
             timer.set_fn(&this.hub.domain, Arc::new(Shared, GFP_KERNEL)?, GFP_KERNEL)?;
-            timer.start(FAR, StartFlags::default())?;
+            timer.start(FAR, StartFlags::REL)?;
         }
         Ok(this)
     }

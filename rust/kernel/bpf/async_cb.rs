@@ -31,8 +31,7 @@
 use super::{
     callback::{
         Callback,
-        CallbackCell,
-        Freed, //
+        CallbackCell, //
     },
     container::{
         Container,
@@ -52,7 +51,7 @@ use crate::{
             Full,
             Relaxed, //
         },
-        rcu, //
+        rcu::sched::ReadSide, //
     },
 };
 use core::{
@@ -220,7 +219,7 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     /// This is the only way to something that can be called. See the head of this file for why the
     /// two loads have to be in this order, and litmus callback-freed.
     #[inline]
-    pub(super) fn installed<'g>(&self, guard: &'g rcu::Guard) -> Option<Installed<'g, C>> {
+    pub(super) fn installed<'g>(&self, guard: &'g impl ReadSide) -> Option<Installed<'g, C>> {
         let callback = self.callback.get(guard)?;
         let container = self.container.load(Relaxed);
         if container & GONE != 0 {
@@ -266,7 +265,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// `EINVAL` when there is none.
     #[inline]
-    pub(super) fn get<'g>(&self, _guard: &'g rcu::Guard) -> Result<&'g AsyncCb<P, C>> {
+    pub(super) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
         // Relaxed: everything that is read is reached through the pointer. Litmus: slot-publish,
         // slot-guard.
         let cb = NonNull::new(self.0.load(Relaxed)).ok_or(EINVAL)?;
@@ -332,40 +331,6 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             return Err(EPERM);
         }
         Ok(())
-    }
-
-    /// Installs a callback unless the one that is there will do.
-    ///
-    /// `same` says whether that is so; `make` makes the new one. Bounded. Any context in which the
-    /// old callback can be dropped; fully ordered when a callback is put in.
-    ///
-    /// # Errors
-    ///
-    /// - `EINVAL` when there is no object.
-    /// - `EPERM` when it was freed meanwhile.
-    /// - What `make` returns.
-    #[inline]
-    pub fn set_callback_with(
-        &self,
-        same: impl FnOnce(C::Borrowed<'_>) -> bool,
-        make: impl FnOnce() -> Result<C>,
-    ) -> Result {
-        let (result, old) = {
-            let guard = rcu::read_lock();
-            let cb = self.get(&guard)?;
-            if cb.callback.get(&guard).is_some_and(same) {
-                return Ok(());
-            }
-            cb.callback.set(make()?)
-        };
-        // Outside of the guard: dropping the last owner may be much work.
-        drop(old);
-        result.map_err(|Freed| EPERM)
-    }
-
-    /// Installs a callback. See [`Slot::set_callback_with`].
-    pub fn set_callback(&self, callback: C) -> Result {
-        self.set_callback_with(|_| false, || Ok(callback))
     }
 
     /// Empties the slot. No callback begins afterwards, a timer is stopped, a work item is taken

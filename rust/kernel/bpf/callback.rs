@@ -27,7 +27,7 @@ use crate::{
             Full,
             Relaxed, //
         },
-        rcu, //
+        rcu::sched::ReadSide, //
     },
     types::ForeignOwnable,
 };
@@ -53,10 +53,40 @@ pub struct Freed;
 /// # Safety
 ///
 /// - What [`ForeignOwnable::borrow`] gives must stay valid for an RCU grace period after the owner
-///   was dropped: it is used under an RCU read-side guard that began before that.
+///   was dropped: it is used under an RCU read side ([`ReadSide`]) that began before that.
 /// - It must be sound to borrow it from several contexts at once.
 /// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
 pub unsafe trait Callback: ForeignOwnable + Send {}
+
+/// A callback that was seen in a cell, protected by an RCU read side.
+///
+/// # Invariants
+///
+/// The word comes from `C::into_foreign`, and was seen in a cell under a read side that lasts for
+/// `'g`.
+pub struct Seen<'g, C> {
+    word: usize,
+    _guard: PhantomData<(&'g (), fn() -> C)>,
+}
+
+impl<C> Clone for Seen<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Seen<'_, C> {}
+
+impl<'g, C: Callback> Seen<'g, C> {
+    /// The callback.
+    #[inline]
+    pub fn borrow(self) -> C::Borrowed<'g> {
+        // SAFETY: By the type invariants the word comes from `into_foreign`. When the owner has
+        // been taken out meanwhile, the read side is older than that, or the word would not have
+        // been seen, and by the requirements of `Callback` the callback is valid until it ends.
+        unsafe { C::borrow(self.word as *mut c_void) }
+    }
+}
 
 impl<C: Callback> CallbackCell<C> {
     /// A cell without a callback.
@@ -72,18 +102,44 @@ impl<C: Callback> CallbackCell<C> {
     }
 
     /// The callback, for as long as the guard exists. Any context.
+    #[inline]
+    pub fn get<'g>(&self, guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
+        self.look(guard).map(|seen| seen.borrow())
+    }
+
+    /// What is in the cell, for as long as the guard exists. Any context.
     ///
     /// Acquire: whoever sees a callback that was put in after the object was freed also sees what
     /// was written before that; and a callback that was put in after a timer was cancelled is not
     /// called for a start before that. Litmus: callback-freed, callback-publish, callback-guard,
     /// cancel-reinstall.
     #[inline]
-    pub fn get<'g>(&self, _guard: &'g rcu::Guard) -> Option<C::Borrowed<'g>> {
+    pub fn look<'g>(&self, _guard: &'g impl ReadSide) -> Option<Seen<'g, C>> {
         let word = self.0.load(Acquire);
-        // SAFETY: By the type invariants the word comes from `into_foreign`. When the owner has
-        // been taken out meanwhile, the guard is older than that, or the word would not have been
-        // seen, and by the requirements of `Callback` the callback is valid until it is gone.
-        (word > FREED).then(|| unsafe { C::borrow(word as *mut c_void) })
+        // INVARIANT: By the type invariants the word comes from `into_foreign`.
+        (word > FREED).then_some(Seen {
+            word,
+            _guard: PhantomData,
+        })
+    }
+
+    /// Puts a callback in that is to have the ownership of the one that is in: nothing is taken and
+    /// nothing is dropped. Fails, and changes nothing, when `from` is not in any more.
+    ///
+    /// Bounded, fully ordered when it succeeds, any context. Litmus: callback-publish.
+    ///
+    /// # Safety
+    ///
+    /// `to`, together with the ownership that `from` comes with, must be what
+    /// [`ForeignOwnable::into_foreign`] gives.
+    #[inline]
+    pub unsafe fn transfer(&self, from: Seen<'_, C>, to: *mut c_void) -> bool {
+        // What was seen may have been taken out and put in again meanwhile. It is the same callback
+        // then, because what it points to stays for as long as the read side under which it was
+        // seen; and whatever is in is in with an ownership.
+        // CAST: The address is what the word holds.
+        // INVARIANT: By the safety requirements of this function.
+        self.0.cmpxchg(from.word, to as usize, Full).is_ok()
     }
 
     /// Puts a callback in. The second value is what was in before, or could not be put in, and is

@@ -142,6 +142,8 @@ impl Last {
     /// # Safety
     ///
     /// As [`Last::retire`]; and the context must be one in which `call_rcu()` may be called.
+    #[cold]
+    #[inline(never)]
     unsafe fn retire_now(self, reclaim: Callback) {
         // SAFETY: There is no reference left; the link is the first field of the object.
         unsafe { Link::call_rcu(self.0.cast(), reclaim) };
@@ -303,7 +305,7 @@ impl Head {
             // When this fails there is a newer operation, which runs concurrently with the caller,
             // or the drainer has just taken the one that was seen. A failed exchange orders
             // nothing; the load below does. Litmus: settle-taken, settle-empty.
-            let _ = pending.cmpxchg(word, Op::Nop.encode(), Full);
+            let _ = pending.cmpxchg(word, Op::NOP.encode(), Full);
         }
         // Acquire: whoever sees that an operation has left the slot also sees that it is being
         // performed. It may have been replaced in the slot by a newer one, so the slot alone does
@@ -348,6 +350,7 @@ pub(super) fn drain<D: Dispatch>(cpu: &Cpu, list: &RawList) {
 ///
 /// `node` must be that of `head` and must have just been taken from a list. Interrupts must be
 /// disabled.
+#[inline]
 unsafe fn drain_one<D: Dispatch>(cpu: &Cpu, node: Node, head: NonNull<Head>) {
     // SAFETY: The queue's reference keeps the object valid; a retired one is ours altogether.
     let this = unsafe { head.as_ref() };
@@ -361,14 +364,13 @@ unsafe fn drain_one<D: Dispatch>(cpu: &Cpu, node: Node, head: NonNull<Head>) {
         this.performing.store(performing.wrapping_add(1), Relaxed);
         // ... Full: whoever finds it gone sees that. Pairs with `settle` and `queue`.
         let word = pending.xchg(DRAINING, Full);
-        if word == RETIRE {
-            // SAFETY: Nobody has a reference, and nobody waits for `performing`.
-            unsafe { Last(head).retire_now(D::reclaim(this.kind)) };
-            return;
-        }
         if let Some(op) = Op::decode(word) {
             // SAFETY: The queue's reference.
             unsafe { D::perform(head, op) };
+        } else if word == RETIRE {
+            // SAFETY: Nobody has a reference, and nobody waits for `performing`.
+            unsafe { Last(head).retire_now(D::reclaim(this.kind)) };
+            return;
         }
         // Release: whoever sees an even value sees the operation done. Litmus: settle, settle-undo.
         this.performing.store(performing.wrapping_add(2), Release);

@@ -11,7 +11,7 @@ use super::{
         Kind, //
     },
     pending::Op,
-    prog::ProgRef,
+    prog_ref::ProgRef,
     timer::Timer,
     work::WorkItem,
 };
@@ -24,6 +24,7 @@ use core::ptr::NonNull;
 struct Kinds;
 
 impl Dispatch for Kinds {
+    #[inline]
     unsafe fn perform(head: NonNull<Head>, op: Op) {
         // SAFETY: By the safety requirements of this function.
         if unsafe { head.as_ref() }.kind().is_work() {
@@ -52,6 +53,22 @@ pub(super) fn drain(cpu: &Cpu) {
     this.begin_drain();
     deferred::drain::<Kinds>(this, cpu.objects());
 
+    // Whoever has added the first one has another drain run after this look at the list.
+    if !cpu.progs().is_empty() {
+        put_progs(this, cpu);
+    }
+
+    // What this drain found too deep is on the list of the CPU that it runs on. Litmus: late-work.
+    for cpu in [this, cpu] {
+        if !cpu.late().is_empty() {
+            cpu.kick_late();
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn put_progs(this: &Cpu, cpu: &Cpu) {
     // Putting a program, too, does things that can be traced.
     this.busy()
         .store(core::ptr::from_ref(cpu).cast_mut().cast(), Relaxed);
@@ -60,13 +77,6 @@ pub(super) fn drain(cpu: &Cpu) {
         unsafe { ProgRef::from_node(node) }.put_now();
     }
     this.busy().store(core::ptr::null_mut(), Relaxed);
-
-    // What this drain found too deep is on the list of the CPU that it runs on. Litmus: late-work.
-    for cpu in [this, cpu] {
-        if !cpu.late().is_empty() {
-            cpu.kick_late();
-        }
-    }
 }
 
 /// Performs what became too long a chain for [`drain`]. Task context, interrupts disabled.

@@ -14,7 +14,10 @@ use super::{
     drain,
     map::Map,
     pending::StartFlags,
-    prog::ProgCallback,
+    prog::{
+        ProgCallback,
+        WantedFunction, //
+    },
     timer::Timer,
     work::WorkItem,
 };
@@ -33,6 +36,16 @@ static_assert!(size_of::<TimerSlot>() <= size_of::<bindings::bpf_timer>());
 static_assert!(align_of::<TimerSlot>() == align_of::<bindings::bpf_timer>());
 static_assert!(size_of::<WqSlot>() <= size_of::<bindings::bpf_wq>());
 static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
+
+// The flags go through as they are.
+static_assert!(matches!(
+    StartFlags::from_bits(bindings::BPF_F_TIMER_ABS as u64),
+    Some(flags) if flags.is_abs() && !flags.is_pinned()
+));
+static_assert!(matches!(
+    StartFlags::from_bits(bindings::BPF_F_TIMER_CPU_PIN as u64),
+    Some(flags) if flags.is_pinned() && !flags.is_abs()
+));
 
 // One slab size below the C objects each, unless debugging options make the members larger.
 #[cfg(all(CONFIG_X86_64, not(CONFIG_LOCKDEP)))]
@@ -55,22 +68,22 @@ unsafe fn slot<'a, P: Payload<ProgCallback>>(slot: *mut c_void) -> &'a Slot<P, P
 
 /// The value of a helper: an `int` as a 64-bit register.
 #[inline]
-fn reg(result: Result<bool>) -> u64 {
+fn reg(result: Result<c_int>) -> u64 {
     // CAST: Sign-extended, as C does it.
     int(result) as i64 as u64
 }
 
 #[inline]
-fn int(result: Result<bool>) -> c_int {
+fn int(result: Result<c_int>) -> c_int {
     match result {
-        Ok(value) => value.into(),
+        Ok(value) => value,
         Err(error) => error.to_errno(),
     }
 }
 
 #[inline]
-fn done(result: Result) -> Result<bool> {
-    result.map(|()| false)
+fn done(result: Result) -> Result<c_int> {
+    result.map(|()| 0)
 }
 
 /// `bpf_timer_init()`.
@@ -121,11 +134,10 @@ unsafe fn set_callback<P: Payload<ProgCallback>>(
     aux: *mut bindings::bpf_prog_aux,
 ) -> Result {
     // SAFETY: By the safety requirements of this function.
-    unsafe { slot::<P>(timer_or_wq) }.set_callback_with(
-        |current| ProgCallback::is(current, aux, function),
-        // SAFETY: By the safety requirements of this function.
-        || unsafe { ProgCallback::new(aux, function) },
-    )
+    unsafe {
+        let wanted = WantedFunction::new(aux, function);
+        slot::<P>(timer_or_wq).install(&wanted)
+    }
 }
 
 /// `bpf_timer_start()`.
@@ -135,15 +147,8 @@ unsafe fn set_callback<P: Payload<ProgCallback>>(
 /// As [`bpf_timer_init`].
 #[export]
 unsafe extern "C" fn bpf_timer_start(timer: u64, nsecs: u64, flags: u64, _: u64, _: u64) -> u64 {
-    const ABS: u64 = bindings::BPF_F_TIMER_ABS as u64;
-    const CPU_PIN: u64 = bindings::BPF_F_TIMER_CPU_PIN as u64;
-
-    if flags & !(ABS | CPU_PIN) != 0 {
+    let Some(flags) = StartFlags::from_bits(flags) else {
         return reg(Err(EINVAL));
-    }
-    let flags = StartFlags {
-        abs: flags & ABS != 0,
-        pinned: flags & CPU_PIN != 0,
     };
     // CAST: As `ns_to_ktime()`.
     // SAFETY: As in `bpf_timer_init`.
@@ -160,7 +165,7 @@ unsafe extern "C" fn bpf_timer_start(timer: u64, nsecs: u64, flags: u64, _: u64,
 #[export]
 unsafe extern "C" fn bpf_timer_cancel(timer: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     // SAFETY: As in `bpf_timer_init`.
-    reg(unsafe { slot::<Timer>(timer as *mut c_void) }.cancel())
+    reg(unsafe { slot::<Timer>(timer as *mut c_void) }.cancel_int())
 }
 
 /// `bpf_timer_cancel_async()`.
@@ -171,7 +176,7 @@ unsafe extern "C" fn bpf_timer_cancel(timer: u64, _: u64, _: u64, _: u64, _: u64
 #[export]
 unsafe extern "C" fn bpf_async_timer_cancel_async(timer: *mut bindings::bpf_timer) -> c_int {
     // SAFETY: As in `bpf_timer_init`.
-    int(unsafe { slot::<Timer>(timer.cast()) }.cancel_async())
+    int(unsafe { slot::<Timer>(timer.cast()) }.cancel_async_int())
 }
 
 /// Frees the timer of a value, for `bpf_obj_free_fields()` and the maps.

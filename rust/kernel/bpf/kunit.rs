@@ -34,10 +34,7 @@ use crate::{
 
 const FAR: i64 = 3600 * 1_000_000_000;
 const NEAR: i64 = 1_000;
-const REL: StartFlags = StartFlags {
-    abs: false,
-    pinned: false,
-};
+const REL: StartFlags = StartFlags::REL;
 
 /// An owner that counts when it is dropped.
 struct Counted(Arc<Atomic<i32>>);

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
 
-use super::container::Container;
+use super::{
+    container::Container,
+    count, //
+};
 use crate::{
     bindings,
     prelude::*,
@@ -49,11 +52,16 @@ impl Map {
     /// Takes a reference unless there is none left. Any context; a fully ordered atomic
     /// read-modify-write.
     #[doc(alias = "bpf_map_inc_not_zero")]
+    #[inline]
     pub fn tryget(&self) -> Option<MapRef> {
-        // SAFETY: The map is valid.
         // INVARIANT: A reference was taken.
-        unsafe { bindings::bpf_async_map_tryget(self.as_ptr()) }
-            .then(|| MapRef(NonNull::from(self)))
+        count::inc_not_zero(self.refcnt()).then(|| MapRef(NonNull::from(self)))
+    }
+
+    #[inline]
+    fn refcnt(&self) -> &Atomic<i64> {
+        // SAFETY: The count lives as long as the map, and is only accessed atomically.
+        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).refcnt.counter) }
     }
 
     /// The key of a value: for an array its index, which is put into `index`, else what stands
@@ -70,7 +78,7 @@ impl Map {
             *index = unsafe { bindings::bpf_async_array_index(self.as_ptr(), value) };
             return core::ptr::from_mut(index).cast();
         }
-        value.wrapping_byte_sub((key_size as usize).next_multiple_of(8))
+        value.wrapping_byte_sub((key_size as usize).wrapping_add(7) & !7)
     }
 
     /// Where the value begins that has a timer at `timer`.
@@ -138,8 +146,11 @@ impl Deref for MapRef {
 
 impl Drop for MapRef {
     #[doc(alias = "bpf_map_put")]
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants there is a reference, which is given up.
-        unsafe { bindings::bpf_map_put(self.as_ptr()) };
+        if !count::dec_unless_last(self.refcnt()) {
+            // SAFETY: By the type invariants there is a reference, which is given up.
+            unsafe { bindings::bpf_map_put(self.as_ptr()) };
+        }
     }
 }

@@ -11,15 +11,12 @@ use super::{
         Installed, //
     },
     callback::Callback,
-    cpu::{
-        must_defer,
-        Cpu, //
-    },
-    link::Node,
+    install::Wanted,
     map::{
         Map,
         MapRef, //
     },
+    prog_ref::ProgRef,
     timer::TimerCallback,
     work::{
         Held,
@@ -30,109 +27,12 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    },
-    types::ForeignOwnable,
+    types::ForeignOwnable, //
 };
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
-
-/// A reference to a BPF program.
-///
-/// # Invariants
-///
-/// The pointer is that of a loaded program, not of a subprogram, and comes with one reference.
-#[doc(alias = "bpf_prog")]
-pub struct ProgRef(NonNull<bindings::bpf_prog>);
-
-// SAFETY: A program may be used and put by any thread.
-unsafe impl Send for ProgRef {}
-
-impl ProgRef {
-    /// Takes a reference unless there is none left. Any context; a fully ordered atomic
-    /// read-modify-write.
-    ///
-    /// # Safety
-    ///
-    /// `prog` must be that of a loaded program, valid at least as long as this runs.
-    #[doc(alias = "bpf_prog_inc_not_zero")]
-    unsafe fn tryget(prog: NonNull<bindings::bpf_prog>) -> Option<Self> {
-        // SAFETY: By the safety requirements of this function.
-        let ret = unsafe { bindings::bpf_prog_inc_not_zero(prog.as_ptr()) };
-        // The C function returns an error for one reason only.
-        // INVARIANT: A reference was taken.
-        crate::error::from_err_ptr(ret).is_ok().then(|| Self(prog))
-    }
-
-    /// Drops the reference if it is not the last one.
-    ///
-    /// When it is, the caller may use what is idle until the last reference was put: by the control
-    /// dependency on the count. Litmus: prog-put, prog-node.
-    fn put_unless_last(&self) -> bool {
-        // SAFETY: By the type invariants the program is valid, and `aux` with it. The count is only
-        // accessed atomically.
-        let count = unsafe { Atomic::from_ptr(&raw mut (*(*self.0.as_ptr()).aux).refcnt.counter) };
-        let mut old = count.load(Relaxed);
-        while old > 1 {
-            // Full: as `bpf_prog_put()`.
-            match count.cmpxchg(old, old - 1, Full) {
-                Ok(_) => return true,
-                Err(seen) => old = seen,
-            }
-        }
-        false
-    }
-
-    /// The program whose last reference was queued as `node`.
-    ///
-    /// # Safety
-    ///
-    /// `node` must have been taken from [`Cpu::progs`].
-    pub(super) unsafe fn from_node(node: Node) -> Self {
-        // SAFETY: `drop` put the node of a program there, with the reference.
-        // INVARIANT: See above.
-        Self(unsafe { NonNull::new_unchecked(bindings::bpf_async_node_prog(node.as_ptr())) })
-    }
-
-    /// Drops the reference where the last one may be put: not when a lock may be held that
-    /// freeing a program takes.
-    pub(super) fn put_now(self) {
-        let prog = self.0;
-        core::mem::forget(self);
-        // SAFETY: By the type invariants there is a reference, which is given up.
-        unsafe { bindings::bpf_prog_put(prog.as_ptr()) };
-    }
-}
-
-impl Drop for ProgRef {
-    #[doc(alias = "bpf_prog_put")]
-    fn drop(&mut self) {
-        if !must_defer() {
-            // SAFETY: By the type invariants there is a reference, which is given up.
-            unsafe { bindings::bpf_prog_put(self.0.as_ptr()) };
-            return;
-        }
-        if self.put_unless_last() {
-            return;
-        }
-        let cpu = Cpu::this();
-        if !cpu.busy().load(Relaxed).is_null() {
-            cpu.note_nested();
-        }
-        // SAFETY: The program is valid. Whoever has the only reference has the node to itself: it
-        // is otherwise used when the last reference has been put. Others may take a reference
-        // meanwhile, but then theirs is never the last. Interrupts are disabled.
-        unsafe {
-            let node = bindings::bpf_async_prog_node(self.0.as_ptr());
-            cpu.add_prog(NonNull::new_unchecked(node));
-        }
-    }
-}
 
 /// A function of a loaded program that is protected for `'a`.
 ///
@@ -158,19 +58,23 @@ impl Subprog<'_> {
     unsafe fn find(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
         // SAFETY: By the safety requirements of this function. Array and count are set when a
         // program is loaded, and stay; a program without subprograms has the count 0.
-        let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt) };
-        if funcs.is_null() {
-            return Err(EINVAL);
-        }
-        for i in 0..count as usize {
-            // SAFETY: `i` is in bounds, and every entry is a subprogram.
-            let this = Self(
+        let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt as usize) };
+        // SAFETY: `i` is in bounds, and every entry is a subprogram.
+        let at = |i| {
+            Self(
                 unsafe { NonNull::new_unchecked(*funcs.add(i)) },
                 PhantomData,
-            );
-            if this.function() == function {
-                return Ok(this);
+            )
+        };
+
+        for i in 1..count {
+            if at(i).function() == function {
+                return Ok(at(i));
             }
+        }
+        // The first is the program itself, which is hardly ever a callback.
+        if count > 0 && at(0).function() == function {
+            return Ok(at(0));
         }
         Err(EINVAL)
     }
@@ -190,9 +94,10 @@ impl Subprog<'_> {
     }
 
     /// Takes a reference to the program that it belongs to, unless there is none left.
+    #[inline]
     fn owner(&self) -> Option<ProgRef> {
         // SAFETY: The owner is valid for as long as its subprograms are.
-        unsafe { ProgRef::tryget(NonNull::new((*self.owner_aux()).prog)?) }
+        unsafe { ProgRef::tryget(NonNull::new_unchecked((*self.owner_aux()).prog)) }
     }
 
     /// Calls it as a callback.
@@ -201,6 +106,7 @@ impl Subprog<'_> {
     ///
     /// The subprogram must be one that the verifier has checked as a callback for this kind of
     /// object; `value` must be a value of `map` and valid.
+    #[inline]
     unsafe fn call(&self, map: &Map, value: *mut c_void) {
         // The verifier has checked that the callback returns 0.
         // SAFETY: By the type invariants and the safety requirements of this function.
@@ -212,6 +118,7 @@ impl Subprog<'_> {
 ///
 /// `function` must be that of a [`Subprog`] which is protected throughout; otherwise as
 /// [`Subprog::call`].
+#[inline]
 unsafe fn call(function: usize, map: &Map, value: *mut c_void) {
     let mut index = 0u32;
     let key = map.key_of_value(value, &mut index);
@@ -238,43 +145,79 @@ pub struct ProgCallback(NonNull<bindings::bpf_prog>);
 // SAFETY: A program may be used and put by any thread.
 unsafe impl Send for ProgCallback {}
 
-impl ProgCallback {
-    /// The callback for a function that the verifier gives as an address.
-    ///
-    /// # Errors
-    ///
-    /// - `EINVAL` when the program has no such function.
-    /// - `ENOENT` when the program has no reference left.
+/// A function of the program that is running, by its address.
+///
+/// # Invariants
+///
+/// `aux` is that of the loaded program that is running.
+pub struct WantedFunction {
+    aux: *mut bindings::bpf_prog_aux,
+    function: usize,
+}
+
+impl WantedFunction {
+    /// The function of `aux`'s program that begins at `function`.
     ///
     /// # Safety
     ///
-    /// `aux` must be that of the loaded program that is running.
-    pub unsafe fn new(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
-        // SAFETY: By the safety requirements of this function; a program that is running is valid.
-        let func = unsafe { Subprog::find(aux, function)? };
-        // INVARIANT: The owner of the subprogram is `aux`'s; its reference goes with the pointer.
-        // SAFETY: As above.
-        let prog = NonNull::new(unsafe { (*aux).prog }).ok_or(EINVAL)?;
-        // SAFETY: As above.
-        core::mem::forget(unsafe { ProgRef::tryget(prog) }.ok_or(ENOENT)?);
-        Ok(Self(func.0))
+    /// `aux` must be that of the loaded program that is running, for as long as the value exists.
+    #[inline]
+    pub unsafe fn new(aux: *mut bindings::bpf_prog_aux, function: usize) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        Self { aux, function }
+    }
+}
+
+// SAFETY: An owner is a subprogram with a reference to its program: any subprogram of the same
+// program can have that reference. A program that is running is valid.
+unsafe impl Wanted<ProgCallback> for WantedFunction {
+    #[inline]
+    fn has_owner_of(&self, current: &Subprog<'_>) -> bool {
+        core::ptr::eq(current.owner_aux(), self.aux)
     }
 
-    /// Whether `current` is the callback that [`ProgCallback::new`] would give.
     #[inline]
-    pub fn is(current: Subprog<'_>, aux: *const bindings::bpf_prog_aux, function: usize) -> bool {
-        current.function() == function && core::ptr::eq(current.owner_aux(), aux)
+    fn is(&self, current: &Subprog<'_>) -> bool {
+        current.function() == self.function
+    }
+
+    /// # Errors
+    ///
+    /// `EINVAL` when the program has no such function.
+    #[inline]
+    fn find(&self) -> Result<*mut c_void> {
+        // SAFETY: By the type invariants.
+        Ok(unsafe { Subprog::find(self.aux, self.function) }?
+            .0
+            .as_ptr()
+            .cast())
+    }
+
+    /// # Errors
+    ///
+    /// `ENOENT` when the program has no reference left.
+    #[inline]
+    unsafe fn own(&self, found: *mut c_void) -> Result<ProgCallback> {
+        // SAFETY: By the type invariants, and so is the program.
+        let prog = unsafe { ProgRef::tryget(NonNull::new_unchecked((*self.aux).prog)) };
+        core::mem::forget(prog.ok_or(ENOENT)?);
+        // INVARIANT: The owner of the subprogram is `aux`'s; its reference goes with the pointer.
+        // SAFETY: By the safety requirements of this function.
+        Ok(ProgCallback(unsafe {
+            NonNull::new_unchecked(found.cast())
+        }))
     }
 }
 
 impl Drop for ProgCallback {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariants the subprogram is valid, and so is its owner, to which
         // there is a reference that goes away with this.
         // INVARIANT: The owner is a loaded program.
         unsafe {
             let aux = Subprog(self.0, PhantomData).owner_aux();
-            drop(ProgRef(NonNull::new_unchecked((*aux).prog)));
+            drop(ProgRef::from_raw(NonNull::new_unchecked((*aux).prog)));
         }
     }
 }
@@ -322,6 +265,7 @@ impl AsyncCallback for ProgCallback {
 }
 
 impl TimerCallback for ProgCallback {
+    #[inline]
     fn call(installed: Installed<'_, Self>) {
         // SAFETY: The verifier has checked the callbacks that it gives to `bpf_timer_set_callback`.
         // The value belongs to the object, which was not freed when it was looked at, and the
@@ -348,6 +292,7 @@ pub struct ProgRefs {
 impl WorkCallback for ProgCallback {
     type Refs = ProgRefs;
 
+    #[inline]
     fn hold(installed: &Installed<'_, Self>) -> Result<ProgRefs, HoldError> {
         // While it is in the cell it has a reference, so if there is none it was taken out.
         let prog = installed.callback().owner().ok_or(HoldError::Replaced)?;
@@ -360,6 +305,7 @@ impl WorkCallback for ProgCallback {
         })
     }
 
+    #[inline]
     fn call(held: &Held<'_, Self>) {
         let refs = held.refs();
         // SAFETY: The references protect the function, which the verifier has checked for

@@ -40,7 +40,7 @@ use crate::{
             Full,
             Relaxed, //
         },
-        rcu, //
+        rcu::sched, //
     },
     time::hrtimer::raw::{
         Clock,
@@ -57,16 +57,21 @@ pub struct Timer(RawHrTimer);
 
 /// A callback of timers.
 pub trait TimerCallback: AsyncCallback {
-    /// Calls it. Softirq context; the RCU guard is held throughout.
+    /// Calls it. Softirq context, which is an RCU read side throughout.
     fn call(installed: Installed<'_, Self>);
 }
 
 type Erased = AsyncCb<Timer, ()>;
 
 impl Timer {
+    #[inline]
     fn start(&self, nanos: i64, flags: StartFlags) {
-        let mode = if flags.abs { Mode::ABS } else { Mode::REL };
-        let mode = if flags.pinned { mode.pinned() } else { mode };
+        let mode = if flags.is_abs() { Mode::ABS } else { Mode::REL };
+        let mode = if flags.is_pinned() {
+            mode.pinned()
+        } else {
+            mode
+        };
         // SAFETY: Before the object is freed the timer is cancelled, when nobody can start it any
         // more: see `reclaim`.
         unsafe { self.0.start(nanos, mode) }
@@ -77,18 +82,19 @@ impl Timer {
     /// # Safety
     ///
     /// `head` must be that of an object with a timer, to which the caller has a reference.
+    #[inline]
     pub(super) unsafe fn perform(head: NonNull<Head>, op: Op) {
         // SAFETY: By the safety requirements of this function.
         let timer = unsafe { Erased::from_head(head).as_ref() }.payload();
-        match op {
-            Op::Nop => {}
-            Op::Cancel => {
-                timer.0.try_to_cancel();
-            }
-            Op::Start { nanos, flags } => timer.start(nanos, flags),
+        if let Some((nanos, flags)) = op.as_start() {
+            timer.start(nanos, flags);
+        } else if op.is_cancel() {
+            timer.0.try_to_cancel();
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn retire(last: Last) {
         // SAFETY: `reclaim` is the function for timers.
         unsafe { last.retire(Self::reclaim) };
@@ -127,7 +133,9 @@ impl Timer {
         // CAST: `Timer` is transparent over `RawHrTimer`, which is over `hrtimer`.
         // SAFETY: By the safety requirements of this function; see `reclaim`.
         let cb = unsafe { AsyncCb::<Timer, C>::from_payload(timer.cast()).as_ref() };
-        let guard = rcu::read_lock();
+        // SAFETY: A softirq, on PREEMPT_RT too; there it is one because disabling softirqs begins an
+        // RCU read side.
+        let guard = unsafe { sched::Implied::new() };
 
         // Litmus: start-fires, cancel-reinstall.
         if let Some(installed) = cb.installed(&guard) {
@@ -161,7 +169,7 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
     #[inline]
     unsafe fn stop(cb: &AsyncCb<Self, C>) {
         let last = if must_defer() {
-            cb.head().enqueue_owned(Op::Cancel)
+            cb.head().enqueue_owned(Op::CANCEL)
         } else {
             cb.payload().0.try_to_cancel();
             cb.head().put()
@@ -219,19 +227,31 @@ impl<C: TimerCallback> Slot<Timer, C> {
     #[doc(alias = "bpf_timer_start")]
     #[inline]
     pub fn start(&self, nanos: i64, flags: StartFlags) -> Result {
-        let guard = rcu::read_lock();
+        if must_defer() {
+            return self.start_deferred(Op::start(nanos, flags));
+        }
+        let guard = sched::read_lock();
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        let last = if must_defer() {
-            cb.head().enqueue(Op::Start { nanos, flags })?
-        } else {
-            let last = cb.head().settle();
-            cb.payload().start(nanos, flags);
-            last
-        };
+        let last = cb.head().settle();
+        cb.payload().start(nanos, flags);
         if let Some(last) = last {
+            Timer::retire(last);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn start_deferred(&self, op: Op) -> Result {
+        // SAFETY: Interrupts are disabled, or it is one.
+        let guard = unsafe { sched::Implied::new() };
+        let cb = self.get(&guard)?;
+        if !cb.callback().is_set() {
+            return Err(EINVAL);
+        }
+        if let Some(last) = cb.head().enqueue(op)? {
             Timer::retire(last);
         }
         Ok(())
@@ -247,21 +267,41 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `EDEADLK` when the caller is this timer's callback, or that of a timer that somebody
     ///   waits for.
     #[doc(alias = "bpf_timer_cancel")]
+    #[inline]
     pub fn cancel(&self) -> Result<bool> {
+        Ok(self.cancel_int()? != 0)
+    }
+
+    /// [`Slot::cancel`], with the number that C returns.
+    #[inline]
+    pub(super) fn cancel_int(&self) -> Result<c_int> {
         if must_defer() {
             return Err(EOPNOTSUPP);
         }
+        let running = NonNull::new(running_timer().cast::<Head>());
+        if running.is_some() {
+            return self.cancel_in_callback(running);
+        }
+        self.cancel_now(None)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cancel_in_callback(&self, running: Option<NonNull<Head>>) -> Result<c_int> {
+        self.cancel_now(running)
+    }
+
+    /// `running` is the timer whose callback is calling, if any.
+    #[inline(always)]
+    fn cancel_now(&self, running: Option<NonNull<Head>>) -> Result<c_int> {
         // What was the callback is dropped after the guard.
         let _old;
-        let guard = rcu::read_lock();
+        let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        let running = running_timer().cast::<Head>();
 
-        if core::ptr::eq(running, cb.head()) {
-            return Err(EDEADLK);
-        }
         // Only callbacks are counted: nobody waits for anybody else.
-        let _cancelling = match NonNull::new(running) {
+        let _cancelling = match running {
+            Some(running) if running == NonNull::from(cb.head()) => return Err(EDEADLK),
             // SAFETY: The callback that is running on this CPU is the one that is calling, so that
             // its object stays.
             Some(running) => Some(Cancelling::new(cb.head(), unsafe { running.as_ref() })?),
@@ -269,11 +309,16 @@ impl<C: TimerCallback> Slot<Timer, C> {
         };
         _old = cb.callback().clear();
         let last = cb.head().settle();
-        let was_started = cb.payload().0.cancel();
+        let mut result = cb.payload().0.try_to_cancel();
+        if result < 0 {
+            // Not with preemption disabled: the callback may be long, and on PREEMPT_RT waiting
+            // for it sleeps.
+            result = guard.preemptible(|| cb.payload().0.cancel());
+        }
         if let Some(last) = last {
             Timer::retire(last);
         }
-        Ok(was_started)
+        Ok(result)
     }
 
     /// Stops the timer unless its callback is running; returns whether it was started. The
@@ -286,15 +331,19 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
     /// - `EPERM` when the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]
+    #[inline]
     pub fn cancel_async(&self) -> Result<bool> {
-        let guard = rcu::read_lock();
-        let cb = self.get(&guard)?;
+        Ok(self.cancel_async_int()? != 0)
+    }
+
+    /// [`Slot::cancel_async`], with the number that C returns.
+    #[inline]
+    pub(super) fn cancel_async_int(&self) -> Result<c_int> {
         if must_defer() {
-            if let Some(last) = cb.head().enqueue(Op::Cancel)? {
-                Timer::retire(last);
-            }
-            return Err(ECANCELED);
+            return self.cancel_deferred();
         }
+        let guard = sched::read_lock();
+        let cb = self.get(&guard)?;
         let last = cb.head().settle();
         let result = cb.payload().0.try_to_cancel();
         if let Some(last) = last {
@@ -304,6 +353,16 @@ impl<C: TimerCallback> Slot<Timer, C> {
             // The C function says -1, which is this.
             return Err(EPERM);
         }
-        Ok(result != 0)
+        Ok(result)
+    }
+
+    #[inline(never)]
+    fn cancel_deferred(&self) -> Result<c_int> {
+        // SAFETY: Interrupts are disabled, or it is one.
+        let guard = unsafe { sched::Implied::new() };
+        if let Some(last) = self.get(&guard)?.head().enqueue(Op::CANCEL)? {
+            Timer::retire(last);
+        }
+        Err(ECANCELED)
     }
 }

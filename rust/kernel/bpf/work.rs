@@ -29,7 +29,7 @@ use crate::{
         barrier::smp_mb,
         barrier::Full,
         rcu::{
-            self,
+            sched,
             tasks_trace, //
         },
     },
@@ -65,7 +65,7 @@ pub trait WorkCallback: AsyncCallback {
     /// The callback with references to everything that it uses, but for the value.
     type Refs;
 
-    /// Takes the references.
+    /// Takes the references. Must not sleep.
     fn hold(installed: &Installed<'_, Self>) -> Result<Self::Refs, HoldError>;
 
     /// Calls it. Task context; may sleep.
@@ -87,8 +87,9 @@ pub struct Held<'t, C: WorkCallback> {
 
 impl<'t, C: WorkCallback> Held<'t, C> {
     /// Looks at an object and takes the references; `None` when there is nothing to call.
+    #[inline]
     fn new(cb: &AsyncCb<WorkItem, C>, _guard: &'t tasks_trace::Guard) -> Option<Self> {
-        let rcu = rcu::read_lock();
+        let rcu = sched::read_lock();
         loop {
             let installed = cb.installed(&rcu)?;
             match C::hold(&installed) {
@@ -148,17 +149,16 @@ impl WorkItem {
     /// # Safety
     ///
     /// `head` must be that of an object with a work item, to which the caller has a reference.
+    #[inline]
     pub(super) unsafe fn perform(head: NonNull<Head>, op: Op) {
         // SAFETY: By the safety requirements of this function.
         let cb = unsafe { Erased::from_head(head).as_ref() };
-        let drop_one = match op {
-            Op::Nop => false,
-            Op::Cancel => cb.payload().cancel(),
-            Op::Start { .. } => {
-                cb.head().get();
-                // SAFETY: With the reference from above.
-                !unsafe { cb.payload().schedule() }
-            }
+        let drop_one = if op.as_start().is_some() {
+            cb.head().get();
+            // SAFETY: With the reference from above.
+            !unsafe { cb.payload().schedule() }
+        } else {
+            op.is_cancel() && cb.payload().cancel()
         };
         if drop_one {
             if let Some(last) = cb.head().put() {
@@ -168,6 +168,8 @@ impl WorkItem {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn retire(last: Last) {
         // SAFETY: `reclaim` is the function for work items.
         unsafe { last.retire(Self::reclaim) };
@@ -220,10 +222,10 @@ impl WorkItem {
         };
 
         // SAFETY: An FFI call, paired below.
-        unsafe { bindings::migrate_disable() };
+        unsafe { bindings::bpf_async_migrate_disable() };
         C::call(&held);
         // SAFETY: Paired with the call above.
-        unsafe { bindings::migrate_enable() };
+        unsafe { bindings::bpf_async_migrate_enable() };
         // The last put may be much work: outside of the guard.
         let refs = held.refs;
         trace.unlock();
@@ -248,7 +250,7 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     #[inline]
     unsafe fn stop(cb: &AsyncCb<Self, C>) {
         let last = if must_defer() {
-            cb.head().enqueue_owned(Op::Cancel)
+            cb.head().enqueue_owned(Op::CANCEL)
         } else {
             if cb.payload().cancel() {
                 // The work item's; the slot's is still there.
@@ -278,32 +280,42 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
     #[doc(alias = "bpf_wq_start")]
     #[inline]
     pub fn start(&self) -> Result {
-        let guard = rcu::read_lock();
+        if must_defer() {
+            return self.start_deferred();
+        }
+        let guard = sched::read_lock();
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        let last = if must_defer() {
-            cb.head().enqueue(Op::START)?
-        } else {
-            // Full: when the work item is still pending here, whoever clears that is ordered
-            // after what the caller wrote before. Litmus: work-pending.
-            smp_mb(Full);
-            // SAFETY: The work is set up.
-            if unsafe { bindings::bpf_async_work_pending(cb.payload().work()) } {
-                return Ok(());
+        // Full: when the work item is still pending here, whoever clears that is ordered after what
+        // the caller wrote before. Litmus: work-pending.
+        smp_mb(Full);
+        // SAFETY: The work is set up.
+        if unsafe { bindings::bpf_async_work_pending(cb.payload().work()) } {
+            return Ok(());
+        }
+        if !cb.head().tryget() {
+            return Err(ENOENT);
+        }
+        // SAFETY: With the reference from above.
+        if !unsafe { cb.payload().schedule() } {
+            if let Some(last) = cb.head().put() {
+                WorkItem::retire(last);
             }
-            if !cb.head().tryget() {
-                return Err(ENOENT);
-            }
-            // SAFETY: With the reference from above.
-            if unsafe { cb.payload().schedule() } {
-                None
-            } else {
-                cb.head().put()
-            }
-        };
-        if let Some(last) = last {
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn start_deferred(&self) -> Result {
+        // SAFETY: Interrupts are disabled, or it is one.
+        let guard = unsafe { sched::Implied::new() };
+        let cb = self.get(&guard)?;
+        if !cb.callback().is_set() {
+            return Err(EINVAL);
+        }
+        if let Some(last) = cb.head().enqueue(Op::START)? {
             WorkItem::retire(last);
         }
         Ok(())

@@ -28,7 +28,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "performed after it was settled",
         changes: &[(
             DEFERRED,
-            "let _ = pending.cmpxchg(word, Op::Nop.encode(), Full);",
+            "let _ = pending.cmpxchg(word, Op::NOP.encode(), Full);",
             "",
         )],
     },
@@ -163,7 +163,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "retired-is-forgotten",
         model: "deferred_free_with_irqs_off",
         says: "a reference is dropped twice",
-        changes: &[(DEFERRED, "if word == RETIRE {", "if false {")],
+        changes: &[(DEFERRED, "} else if word == RETIRE {", "} else if false {")],
     },
     Mutation {
         name: "retire-calls-rcu",
@@ -181,8 +181,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a timer with interrupts disabled",
         changes: &[(
             TIMER,
-            "if must_defer() {\n            cb.head().enqueue(Op::Start",
-            "if false {\n            cb.head().enqueue(Op::Start",
+            "if must_defer() {\n            return self.start_deferred",
+            "if false {\n            return self.start_deferred",
         )],
     },
 ];

@@ -2,7 +2,7 @@
 
 //! The callback's word, and the object's life.
 
-use super::{Mutation, ASYNC_CB, CALLBACK, TIMER};
+use super::{Mutation, ASYNC_CB, CALLBACK, INSTALL, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     // The callback's word.
@@ -118,8 +118,18 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = rcu::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
-            "let guard = rcu::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+        )],
+    },
+    Mutation {
+        name: "deferred-start-without-guard",
+        model: "lifetime_deferred_start_free_fire",
+        says: "use after free: an object",
+        changes: &[(
+            TIMER,
+            "let guard = unsafe { sched::Implied::new() };\n        let cb",
+            "let guard = sched::no_lock();\n        let cb",
         )],
     },
     Mutation {
@@ -158,8 +168,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = rcu::read_lock();\n        let cb = self.get(&guard)?;\n        let running",
-            "let guard = rcu::no_lock();\n        let cb = self.get(&guard)?;\n        let running",
+            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n\n        // Only callbacks",
+            "let guard = crate::sync::rcu::unlocked();\n        let cb = self.get(&guard)?;\n\n        // Only callbacks",
         )],
     },
     Mutation {
@@ -168,8 +178,49 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = rcu::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
-            "let guard = rcu::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+        )],
+    },
+    // A callback that takes over a reference.
+    Mutation {
+        name: "transfer-overwrites",
+        model: "install_other_function_and_program",
+        says: "use after free: a program",
+        changes: &[(
+            CALLBACK,
+            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
+            "{ self.0.xchg(to as usize, Full); true }",
+        )],
+    },
+    Mutation {
+        name: "transfer-overwrites-nothing",
+        model: "install_other_function_and_cancel",
+        says: "use after free: a program",
+        changes: &[(
+            CALLBACK,
+            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
+            "{ self.0.xchg(to as usize, Full); true }",
+        )],
+    },
+    Mutation {
+        name: "transfer-over-freed",
+        model: "install_other_function_and_free",
+        says: "FREED did not stay",
+        changes: &[(
+            CALLBACK,
+            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
+            "{ self.0.xchg(to as usize, Full); true }",
+        )],
+    },
+    Mutation {
+        name: "transfer-to-another-program",
+        model: "install_other_function_and_program",
+        says: "a reference is dropped twice",
+        changes: &[(
+            INSTALL,
+            "seen.filter(|seen| wanted.has_owner_of(&seen.borrow()))",
+            "seen",
         )],
     },
 ];

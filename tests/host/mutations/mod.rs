@@ -24,6 +24,7 @@ const CALLBACK: &str = "bpf/callback.rs";
 const ASYNC_CB: &str = "bpf/async_cb.rs";
 const CPU: &str = "bpf/cpu.rs";
 const DEFERRED: &str = "bpf/deferred.rs";
+const INSTALL: &str = "bpf/install.rs";
 const LLIST: &str = "llist.rs";
 const PENDING: &str = "bpf/pending.rs";
 const TIMER: &str = "bpf/timer.rs";

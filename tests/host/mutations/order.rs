@@ -12,7 +12,7 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[(
             TIMER,
             "cb.payload().start(nanos, flags);\n",
-            "cb.payload().start(nanos, flags);\n            if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
+            "cb.payload().start(nanos, flags);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
         )],
     },
     Mutation {
@@ -21,8 +21,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "an older cancel has won",
         changes: &[(
             TIMER,
-            "let last = cb.head().settle();\n            cb.payload().start(nanos, flags);",
-            "let last = None;\n            cb.payload().start(nanos, flags);",
+            "let last = cb.head().settle();\n        cb.payload().start(nanos, flags);",
+            "let last = None;\n        cb.payload().start(nanos, flags);",
         )],
     },
     Mutation {
@@ -113,8 +113,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "called for a start that was cancelled",
         changes: &[(
             TIMER,
-            "let was_started = cb.payload().0.cancel();",
-            "let was_started = cb.payload().0.try_to_cancel() > 0;",
+            "result = guard.preemptible(|| cb.payload().0.cancel());",
+            "result = 0;",
         )],
     },
     Mutation {

@@ -12,7 +12,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             WORK,
-            "if !cb.head().tryget() {\n                return Err(ENOENT);\n            }\n",
+            "if !cb.head().tryget() {\n            return Err(ENOENT);\n        }\n",
             "",
         )],
     },
@@ -38,8 +38,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             WORK,
-            "                !unsafe { cb.payload().schedule() }",
-            "                unsafe { cb.payload().schedule() };\n                false",
+            "            !unsafe { cb.payload().schedule() }\n",
+            "            unsafe { cb.payload().schedule() };\n            false\n",
         )],
     },
     Mutation {
@@ -65,7 +65,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "has become",
         changes: &[(
             PENDING,
-            "(nanos + CODE as i64) & !(CODE as i64)",
+            "nanos.saturating_add(up) & !(CODE as i64)",
             "nanos & !(CODE as i64)",
         )],
     },
@@ -73,7 +73,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "negative-time-is-rounded-up",
         model: "pending_keeps_the_side",
         says: "has become",
-        changes: &[(PENDING, "if nanos < 0 {", "if nanos < -7 {")],
+        changes: &[(PENDING, "if nanos < 0 { 0 }", "if nanos < -7 { 0 }")],
     },
     Mutation {
         name: "flags-are-mixed-up",
@@ -81,8 +81,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "left == right",
         changes: &[(
             PENDING,
-            "pinned: code & START_PINNED != 0,",
-            "pinned: code & START_ABS != 0,",
+            "StartFlags(self.0 & (StartFlags::ABS.0 | StartFlags::PINNED))",
+            "StartFlags(self.0 & StartFlags::ABS.0)",
         )],
     },
     Mutation {

@@ -17,7 +17,7 @@ include!(concat!(env!("OUT_DIR"), "/llist_mod.rs"));
 mod bpf {
     include!(concat!(env!("OUT_DIR"), "/bpf_mod.rs"));
 
-    pub(crate) use crate::shim::{container, prog};
+    pub(crate) use crate::shim::{container, prog_ref};
 
     mod models;
 }

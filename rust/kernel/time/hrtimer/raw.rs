@@ -135,16 +135,17 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
     }
 
-    /// Stops the timer and waits for its function; returns whether it was started.
+    /// Stops the timer and waits for its function; returns 1 when it was started, else 0.
     ///
     /// # Context
     ///
-    /// Task or softirq, and not from the timer's own function, for which it would wait for ever.
+    /// Task or softirq, and not from the timer's own function, for which it would wait for ever. On
+    /// `PREEMPT_RT` it may sleep on a lock.
     #[doc(alias = "hrtimer_cancel")]
     #[inline]
-    pub fn cancel(&self) -> bool {
+    pub fn cancel(&self) -> c_int {
         // SAFETY: By the type invariants the timer is set up.
-        unsafe { bindings::hrtimer_cancel(self.0.get()) != 0 }
+        unsafe { bindings::hrtimer_cancel(self.0.get()) }
     }
 }
 

@@ -140,9 +140,9 @@ pub unsafe fn kfree(ptr: *mut c_void) {
     world().free(ptr.cast());
 }
 
-pub unsafe fn migrate_disable() {}
+pub unsafe fn bpf_async_migrate_disable() {}
 
-pub unsafe fn migrate_enable() {}
+pub unsafe fn bpf_async_migrate_enable() {}
 
 // Timers.
 

@@ -5,7 +5,7 @@
 pub mod atomic;
 pub mod bindings;
 pub mod container;
-pub mod prog;
+pub mod prog_ref;
 pub mod world;
 
 /// `kernel::prelude`.
@@ -126,6 +126,64 @@ pub mod sync {
             core::mem::ManuallyDrop::new(Guard(PhantomData))
         }
 
+        /// As `rcu::Guard`: for a grace period it makes no difference how a reader is one.
+        pub mod sched {
+            use super::world;
+
+            pub unsafe trait ReadSide {}
+
+            // SAFETY: A read side.
+            unsafe impl ReadSide for super::Guard {}
+            // SAFETY: Not one, which is what it is for.
+            unsafe impl ReadSide for core::mem::ManuallyDrop<super::Guard> {}
+
+            pub struct Guard(super::Guard);
+
+            // SAFETY: A read side.
+            unsafe impl ReadSide for Guard {}
+
+            impl Guard {
+                pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+            }
+
+            pub fn read_lock() -> Guard {
+                Guard(super::read_lock())
+            }
+
+            /// What the context is anyway has to be said here.
+            pub struct Implied(super::Guard);
+
+            // SAFETY: A read side.
+            unsafe impl ReadSide for Implied {}
+
+            impl Implied {
+                pub unsafe fn new() -> Self {
+                    Self(super::read_lock())
+                }
+            }
+
+            /// For the mutations.
+            pub use super::no_lock;
+        }
+
+        /// The same with what a guard can do.
+        pub struct Unlocked;
+
+        // SAFETY: Not one, which is what it is for.
+        unsafe impl sched::ReadSide for Unlocked {}
+
+        impl Unlocked {
+            pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
+                f()
+            }
+        }
+
+        pub fn unlocked() -> Unlocked {
+            Unlocked
+        }
+
         pub mod callback {
             use crate::{bindings::callback_head, shim::world::world};
 
@@ -203,9 +261,9 @@ pub mod time {
                     unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
                 }
 
-                pub fn cancel(&self) -> bool {
+                pub fn cancel(&self) -> c_int {
                     // SAFETY: It is set up.
-                    unsafe { bindings::hrtimer_cancel(self.0.get()) != 0 }
+                    unsafe { bindings::hrtimer_cancel(self.0.get()) }
                 }
             }
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `bpf/prog.rs`, as far as a drain uses it: no model puts one on its list.
+//! `bpf/prog_ref.rs`, as far as a drain uses it: no model puts one on its list.
 
 use crate::bindings::llist_node;
 use core::ptr::NonNull;

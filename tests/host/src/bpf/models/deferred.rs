@@ -55,10 +55,7 @@ fn head() -> &'static Head {
 
 /// The operation, which nothing rounds.
 fn op(number: i64) -> Op {
-    Op::Start {
-        nanos: 8 * number,
-        flags: REL,
-    }
+    Op::start(8 * number, REL)
 }
 
 fn enqueue(head: &Head, number: i64) {
@@ -99,7 +96,7 @@ fn finish(head: &'static Head) -> Vec<Op> {
     });
     for (n, op) in done.iter().enumerate() {
         assert!(
-            *op == Op::Nop || !done[..n].contains(op),
+            *op == Op::NOP || !done[..n].contains(op),
             "performed twice: {done:?}"
         );
     }

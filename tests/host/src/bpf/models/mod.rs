@@ -7,6 +7,7 @@
 
 mod callback;
 mod deferred;
+mod install;
 mod lifetime;
 mod order;
 mod pending;
@@ -35,10 +36,7 @@ use crate::{
 };
 use core::{cell::Cell, ptr::NonNull};
 
-pub(crate) const REL: StartFlags = StartFlags {
-    abs: false,
-    pinned: false,
-};
+pub(crate) const REL: StartFlags = StartFlags::REL;
 
 /// What a program is here: it is freed a grace period after its last reference was dropped.
 pub(crate) struct Prog {

@@ -4,17 +4,12 @@
 
 use crate::bpf::pending::{Op, StartFlags, DRAINING, EMPTY, RETIRE};
 
-const FLAGS: [StartFlags; 4] = {
-    const fn flags(abs: bool, pinned: bool) -> StartFlags {
-        StartFlags { abs, pinned }
-    }
-    [
-        flags(false, false),
-        flags(false, true),
-        flags(true, false),
-        flags(true, true),
-    ]
-};
+const FLAGS: [StartFlags; 4] = [
+    StartFlags::REL,
+    StartFlags::REL.pinned(),
+    StartFlags::ABS,
+    StartFlags::ABS.pinned(),
+];
 
 const TIMES: [i64; 24] = [
     0,
@@ -44,10 +39,9 @@ const TIMES: [i64; 24] = [
 ];
 
 fn through(nanos: i64, flags: StartFlags) -> (i64, StartFlags) {
-    match Op::decode(Op::Start { nanos, flags }.encode()) {
-        Some(Op::Start { nanos, flags }) => (nanos, flags),
-        other => panic!("a start of {nanos} has become {other:?}"),
-    }
+    let op = Op::decode(Op::start(nanos, flags).encode());
+    op.and_then(Op::as_start)
+        .unwrap_or_else(|| panic!("a start of {nanos} has become {op:?}"))
 }
 
 /// The flags of a start and everything else comes out as it went in.
@@ -61,9 +55,16 @@ fn pending_round_trip() {
             assert_eq!(through(out, flags), (out, flags));
         }
     }
-    for op in [Op::Nop, Op::Cancel, Op::START] {
+    for op in [Op::NOP, Op::CANCEL, Op::START] {
         assert_eq!(Op::decode(op.encode()), Some(op));
+        assert_eq!(op.is_cancel(), op == Op::CANCEL);
+        assert_eq!(op.as_start().is_some(), op == Op::START);
     }
+    for (bits, flags) in FLAGS.iter().enumerate() {
+        assert_eq!(flags.is_pinned(), [false, true, false, true][bits]);
+        assert_eq!(flags.is_abs(), bits >= 2);
+    }
+    assert_eq!(StartFlags::from_bits(4), None);
 }
 
 /// Never early, and less than 8 ns late.
@@ -99,7 +100,7 @@ fn pending_states_are_no_operations() {
     }
     for nanos in TIMES {
         for flags in FLAGS {
-            let word = Op::Start { nanos, flags }.encode();
+            let word = Op::start(nanos, flags).encode();
             assert!(![EMPTY, DRAINING, RETIRE].contains(&word));
         }
     }
