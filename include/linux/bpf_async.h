@@ -30,8 +30,8 @@ struct bpf_wq;
  * @busy: the object whose operation is being performed, or NULL
  * @running: the timer whose callback is running, or NULL
  * @running_task: the task in which it is running, on PREEMPT_RT
- * @depth: how many drains in a row were caused by the drain before
- * @nested: whether an operation was queued while @busy was set
+ * @chain: how many drains in a row were caused by the drain before; the highest
+ *         bit: an operation was queued while @busy was set
  *
  * All but the lists belongs to the CPU itself, interrupts and NMIs included.
  */
@@ -44,8 +44,7 @@ struct bpf_async_cpu {
 	void *busy;
 	void *running;
 	void *running_task;
-	unsigned int depth;
-	bool nested;
+	unsigned int chain;
 };
 
 DECLARE_PER_CPU(struct bpf_async_cpu, bpf_async_cpu);
@@ -64,6 +63,7 @@ int bpf_async_wq_set_callback(struct bpf_wq *wq, void *callback_fn, unsigned int
 int bpf_async_wq_start(struct bpf_wq *wq, unsigned int flags);
 
 /* What kernel/bpf/async_rust.c calls. */
+void bpf_async_irq_work(struct irq_work *work);
 void bpf_async_drain(struct bpf_async_cpu *cpu);
 void bpf_async_drain_late(struct bpf_async_cpu *cpu);
 

@@ -13,11 +13,6 @@
 #include <linux/percpu.h>
 #include <linux/workqueue.h>
 
-static void async_irq_work(struct irq_work *work)
-{
-	bpf_async_drain(container_of(work, struct bpf_async_cpu, work));
-}
-
 static void async_late_work(struct work_struct *work)
 {
 	unsigned long flags;
@@ -32,7 +27,7 @@ static void async_late_work(struct work_struct *work)
  * may have interrupted a holder of the locks that the drain takes.
  */
 DEFINE_PER_CPU(struct bpf_async_cpu, bpf_async_cpu) = {
-	.work = IRQ_WORK_INIT_HARD(async_irq_work),
+	.work = IRQ_WORK_INIT_HARD(bpf_async_irq_work),
 };
 EXPORT_PER_CPU_SYMBOL_GPL(bpf_async_cpu);
 

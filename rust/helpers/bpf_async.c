@@ -85,14 +85,14 @@ __rust_helper u32 rust_helper_bpf_async_array_index(struct bpf_map *map, void *v
  */
 static_assert(sizeof(struct llist_node) <= sizeof(struct rcu_head));
 
-__rust_helper struct llist_node *rust_helper_bpf_async_prog_node(struct bpf_prog *prog)
+__rust_helper struct llist_node *rust_helper_bpf_async_aux_node(struct bpf_prog_aux *aux)
 {
-	return (struct llist_node *)&prog->aux->rcu;
+	return (struct llist_node *)&aux->rcu;
 }
 
-__rust_helper struct bpf_prog *rust_helper_bpf_async_node_prog(struct llist_node *node)
+__rust_helper struct bpf_prog_aux *rust_helper_bpf_async_node_aux(struct llist_node *node)
 {
-	return container_of((struct rcu_head *)node, struct bpf_prog_aux, rcu)->prog;
+	return container_of((struct rcu_head *)node, struct bpf_prog_aux, rcu);
 }
 
 /* The type of the indirect call is what the JIT compiles callbacks for. */

@@ -31,6 +31,7 @@ mod link;
 pub mod map;
 pub mod owner;
 pub mod pending;
+mod perform;
 pub mod prog;
 pub mod prog_ref;
 pub mod timer;

@@ -110,14 +110,20 @@ impl Default for RawList {
 pub struct RawBatch(*mut bindings::llist_node);
 
 impl RawBatch {
+    /// The node if there is exactly one, or else the batch as it was.
+    #[inline]
+    pub fn only(self) -> Result<NonNull<bindings::llist_node>, Self> {
+        match NonNull::new(self.0) {
+            // SAFETY: By the type invariants the node is valid.
+            Some(node) if unsafe { (*node.as_ptr()).next }.is_null() => Ok(node),
+            _ => Err(self),
+        }
+    }
+
     /// Turns the order around: the oldest first.
     #[doc(alias = "llist_reverse_order")]
     #[inline]
     pub fn reverse(self) -> Self {
-        // SAFETY: By the type invariants the node is valid.
-        if self.0.is_null() || unsafe { (*self.0).next }.is_null() {
-            return self;
-        }
         // SAFETY: By the type invariants this is a chain of valid nodes that is only ours.
         // INVARIANT: The same nodes, in another order.
         Self(unsafe { bindings::llist_reverse_order(self.0) })

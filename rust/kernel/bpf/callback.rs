@@ -153,7 +153,7 @@ impl<C: Callback> CallbackCell<C> {
         let word = callback.into_foreign() as usize;
         let prev = self.0.xchg(word, Full);
         if prev == FREED {
-            return (Err(Freed), self.free());
+            return (Err(Freed), self.free_again());
         }
         // SAFETY: It was taken out of the word just now.
         (Ok(()), unsafe { Self::owner(prev) })
@@ -168,11 +168,21 @@ impl<C: Callback> CallbackCell<C> {
             return None;
         }
         let prev = self.0.xchg(NONE, Full);
-        if prev == FREED {
-            return self.free();
+        if prev <= FREED {
+            return self.clear_none(prev);
         }
         // SAFETY: It was taken out of the word just now.
         unsafe { Self::owner(prev) }
+    }
+
+    /// There was none any more, and `prev` came out instead.
+    #[cold]
+    #[inline(never)]
+    fn clear_none(&self, prev: usize) -> Option<C> {
+        if prev == FREED {
+            return self.free();
+        }
+        None
     }
 
     /// Takes the callback out for good; what is returned is to be dropped.
@@ -183,6 +193,13 @@ impl<C: Callback> CallbackCell<C> {
         let prev = self.0.xchg(FREED, Full);
         // SAFETY: It was taken out of the word just now.
         unsafe { Self::owner(prev) }
+    }
+
+    /// Puts `FREED` back.
+    #[cold]
+    #[inline(never)]
+    fn free_again(&self) -> Option<C> {
+        self.free()
     }
 
     /// The owner that a word stands for.

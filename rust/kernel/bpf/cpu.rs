@@ -21,6 +21,8 @@ use crate::{
 /// does can make such a chain; a longer one is refused, or goes on in task context.
 pub(super) const MAX_DEPTH: u32 = 4;
 
+const NESTED: u32 = 1 << 31;
+
 /// Whether the context is one in which nothing may be called that takes a lock or re-enters RCU:
 /// hard interrupt, NMI, or interrupts disabled. The same test as `defer_timer_wq_op()` in C.
 #[inline]
@@ -86,44 +88,50 @@ impl Cpu {
         unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).busy) }
     }
 
-    fn depth(&self) -> &Atomic<u32> {
+    /// How many drains in a row were caused by the drain before, and with `NESTED` that the one
+    /// that is under way has caused another.
+    fn chain(&self) -> &Atomic<u32> {
         // SAFETY: As in `busy`.
-        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).depth) }
-    }
-
-    fn nested(&self) -> &Atomic<bool> {
-        // SAFETY: As in `busy`.
-        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).nested) }
+        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).chain) }
     }
 
     /// Begins a drain: one more in a row when the last one caused it.
+    #[inline]
     pub(super) fn begin_drain(&self) {
-        // An NMI may set `nested` in between; it then counts for the next drain, or not at all.
-        let depth = if self.nested().load(Relaxed) {
-            self.depth().load(Relaxed).saturating_add(1)
+        // An NMI may set `NESTED` in between; it then counts for the next drain, or not at all.
+        let chain = self.chain().load(Relaxed);
+        if chain != 0 {
+            self.go_on(chain);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn go_on(&self, chain: u32) {
+        let depth = if chain & NESTED != 0 {
+            core::cmp::min((chain & !NESTED) + 1, !NESTED)
         } else {
             0
         };
-        self.nested().store(false, Relaxed);
-        self.depth().store(depth, Relaxed);
+        self.chain().store(depth, Relaxed);
     }
 
     /// Begins a drain in task context: however it was caused, it does not add to a chain.
     pub(super) fn begin_late(&self) {
-        self.nested().store(false, Relaxed);
-        self.depth().store(0, Relaxed);
+        self.chain().store(0, Relaxed);
     }
 
     /// Whether a chain of drains has become too long to go on in hard interrupt context.
     #[inline]
     pub(super) fn too_deep(&self) -> bool {
-        self.depth().load(Relaxed) >= MAX_DEPTH
+        self.chain().load(Relaxed) & !NESTED >= MAX_DEPTH
     }
 
     /// Notes that the drain under way has caused another one.
     #[inline]
     pub(super) fn note_nested(&self) {
-        self.nested().store(true, Relaxed);
+        let chain = self.chain().load(Relaxed);
+        self.chain().store(chain | NESTED, Relaxed);
     }
 
     /// Puts an object on this CPU's list and makes sure that it is drained.

@@ -29,19 +29,14 @@ use super::{
         must_defer,
         Cpu, //
     },
-    link::{
-        Link,
-        Node, //
-    },
+    link::Link,
     pending::{
         Op,
-        DRAINING,
         EMPTY,
         RETIRE, //
     },
 };
 use crate::{
-    llist::RawList,
     prelude::*,
     processor::cpu_relax,
     sync::{
@@ -49,18 +44,13 @@ use crate::{
             Acquire,
             Atomic,
             Full,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         rcu::callback::Callback,
         Refcount, //
     },
 };
 use core::ptr::NonNull;
-
-/// How many operations a drain performs on one object before it lets others have their turn, so
-/// that a program that queues in a loop on one CPU cannot keep another one in hard interrupt.
-const ROUNDS: u32 = 2;
 
 /// What an object is, and how it is accounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +87,10 @@ impl Kind {
 /// - `performing` is odd exactly while a drainer performs an operation of this object.
 #[repr(C)]
 pub struct Head {
-    link: Link,
+    pub(super) link: Link,
     refs: Refcount,
-    performing: Atomic<i8>,
+    /// Odd while an operation is being performed. Only the drainer writes it.
+    pub(super) performing: Atomic<i8>,
     kind: Kind,
     /// For the payload: how many callbacks are waiting for this timer's.
     pub(super) cancelling: Atomic<i16>,
@@ -107,7 +98,7 @@ pub struct Head {
 
 /// Proof that the last reference to an object is gone, and the duty to free it.
 #[must_use = "the object leaks"]
-pub struct Last(NonNull<Head>);
+pub struct Last(pub(super) NonNull<Head>);
 
 impl Last {
     /// Has the object freed by `reclaim` after a grace period. Any context.
@@ -144,23 +135,10 @@ impl Last {
     /// As [`Last::retire`]; and the context must be one in which `call_rcu()` may be called.
     #[cold]
     #[inline(never)]
-    unsafe fn retire_now(self, reclaim: Callback) {
+    pub(super) unsafe fn retire_now(self, reclaim: Callback) {
         // SAFETY: There is no reference left; the link is the first field of the object.
         unsafe { Link::call_rcu(self.0.cast(), reclaim) };
     }
-}
-
-/// What the layers above know of the kinds.
-pub(super) trait Dispatch {
-    /// Performs an operation.
-    ///
-    /// # Safety
-    ///
-    /// `head` must be that of a complete object to which the caller has a reference.
-    unsafe fn perform(head: NonNull<Head>, op: Op);
-
-    /// The function that frees an object of this kind.
-    fn reclaim(kind: Kind) -> Callback;
 }
 
 impl Head {
@@ -181,10 +159,29 @@ impl Head {
         self.kind
     }
 
-    /// Takes a reference unless there is none left.
+    /// Takes a reference unless there is none left. No memory ordering.
+    ///
+    /// Not `Refcount::inc_not_zero()`, which also looks for an overflow: the slot, the queue, a work
+    /// item that is pending and one that is running have one each, and each context of each CPU
+    /// that is in here or in `settle` has one for a moment.
     #[inline]
     pub(super) fn tryget(&self) -> bool {
-        self.refs.inc_not_zero()
+        let refs = self.refs.as_atomic();
+        // One is what it mostly is: a good guess saves a look.
+        let mut old = 1;
+        while old != 0 {
+            match refs.cmpxchg(old, old.wrapping_add(1), Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => old = seen,
+            }
+        }
+        false
+    }
+
+    /// Takes a reference if there is exactly one. No memory ordering.
+    #[inline]
+    fn tryget_only(&self) -> bool {
+        self.refs.as_atomic().cmpxchg(1, 2, Relaxed).is_ok()
     }
 
     /// Takes a reference where the caller has one already.
@@ -199,9 +196,19 @@ impl Head {
         self.refs.dec_and_test().then(|| Last(NonNull::from(self)))
     }
 
+    /// Drops a reference where it is hardly ever the last one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn put_or(&self, retire: fn(Last)) {
+        if let Some(last) = self.put() {
+            retire(last);
+        }
+    }
+
     /// Queues an operation, to be performed on this CPU as soon as interrupts are enabled.
     ///
     /// Fully ordered: what was written before is visible to whoever performs the operation.
+    /// `retire` is what is to be done when the last reference was dropped meanwhile.
     ///
     /// # Context
     ///
@@ -212,21 +219,42 @@ impl Head {
     /// - `EDEADLK` when the object is the one whose operation is being performed on this CPU, or
     ///   when too many drains in a row have caused each other: somebody traces what the drain does.
     /// - `ENOENT` when there is no reference left.
-    #[inline]
-    pub(super) fn enqueue(&self, op: Op) -> Result<Option<Last>> {
+    #[inline(always)]
+    pub(super) fn enqueue(&self, op: Op, retire: fn(Last)) -> Result {
         let cpu = Cpu::this();
-        let busy = cpu.busy().load(Relaxed);
 
-        if !busy.is_null() {
-            if busy == self.address() || cpu.too_deep() {
-                return Err(EDEADLK);
-            }
-            cpu.note_nested();
+        if !cpu.busy().load(Relaxed).is_null() {
+            return self.enqueue_nested(cpu, op, retire);
         }
+        // One is what the count mostly is: a good guess saves a look.
+        if !self.tryget_only() {
+            return self.enqueue_shared(cpu, op, retire);
+        }
+        self.queue(cpu, op, false, retire);
+        Ok(())
+    }
+
+    /// [`Head::enqueue`] from inside of a drain.
+    #[cold]
+    #[inline(never)]
+    fn enqueue_nested(&self, cpu: &Cpu, op: Op, retire: fn(Last)) -> Result {
+        let busy = cpu.busy().load(Relaxed);
+        if busy == self.address() || cpu.too_deep() {
+            return Err(EDEADLK);
+        }
+        cpu.note_nested();
+        self.enqueue_shared(cpu, op, retire)
+    }
+
+    /// [`Head::enqueue`] whatever the count is.
+    #[cold]
+    #[inline(never)]
+    fn enqueue_shared(&self, cpu: &Cpu, op: Op, retire: fn(Last)) -> Result {
         if !self.tryget() {
             return Err(ENOENT);
         }
-        Ok(self.queue(cpu, op, false))
+        self.queue(cpu, op, false, retire);
+        Ok(())
     }
 
     /// Queues the last operation of a detached object, with a reference of the caller's.
@@ -237,7 +265,7 @@ impl Head {
     ///
     /// As [`Head::enqueue`].
     #[inline]
-    pub(super) fn enqueue_owned(&self, op: Op) -> Option<Last> {
+    pub(super) fn enqueue_owned(&self, op: Op, retire: fn(Last)) {
         let cpu = Cpu::this();
         let mut late = false;
 
@@ -247,17 +275,17 @@ impl Head {
                 cpu.note_nested();
             }
         }
-        self.queue(cpu, op, late)
+        self.queue(cpu, op, late, retire);
     }
 
     /// Puts `op` into the slot, and the caller's reference into the queue or away.
     #[inline]
-    fn queue(&self, cpu: &Cpu, op: Op, late: bool) -> Option<Last> {
-        // Full: pairs with the exchange in `drain_one`, for the operation's own sake and for what
+    fn queue(&self, cpu: &Cpu, op: Op, late: bool, retire: fn(Last)) {
+        // Full: pairs with the exchange in `drain_round`, for the operation's own sake and for what
         // the caller wrote before. Litmus: deferred-op, newest-wins, node-reuse.
         if self.link.pending().xchg(op.encode(), Full) != EMPTY {
             // Somebody will look again, with a reference of the queue's.
-            return self.put();
+            return self.put_or(retire);
         }
         let node = Link::node(NonNull::from(self).cast());
         // INVARIANT: The caller's reference is the queue's now.
@@ -270,7 +298,6 @@ impl Head {
                 cpu.add_object(node);
             }
         }
-        None
     }
 
     /// Sees to it that no operation that was queued before can take effect after this call.
@@ -283,14 +310,20 @@ impl Head {
     /// Interrupts enabled, under the RCU guard through which the object was found.
     #[inline]
     pub(super) fn settle(&self) -> Option<Last> {
+        if self.is_settled() {
+            return None;
+        }
+        self.settle_queued()
+    }
+
+    /// Whether [`Head::settle`] has nothing to do.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
         // A queued operation has a reference, and its `tryget` came before whatever tells this
         // caller that it was queued. Acquire: who sees that reference gone sees what the operation
         // did, also where it looks without a lock, as `hrtimer_try_to_cancel()` does first.
         // Litmus: settle-refs, settle-lock, settle-told.
-        if self.refs.read_acquire() <= 1 {
-            return None;
-        }
-        self.settle_queued()
+        self.refs.read_acquire() <= 1
     }
 
     #[cold]
@@ -326,67 +359,4 @@ impl Head {
     fn address(&self) -> *mut c_void {
         core::ptr::from_ref(self).cast_mut().cast()
     }
-}
-
-/// Performs what is queued on `list`, on the current CPU. Interrupts disabled, and no lock held
-/// that starting or cancelling a timer or a work item, or `call_rcu()`, takes.
-pub(super) fn drain<D: Dispatch>(cpu: &Cpu, list: &RawList) {
-    // The oldest first. The iterator looks where the next node is before it gives out a node,
-    // because the node may be on another list a moment later.
-    for node in list.del_all().reverse() {
-        // CAST: The link is the first field of a `Head`.
-        let head = Link::from_node(node).cast::<Head>();
-        cpu.busy().store(head.as_ptr().cast(), Relaxed);
-        // SAFETY: The node came from the list, and with it the queue's reference or, when the
-        // object is to be retired, the object itself.
-        unsafe { drain_one::<D>(cpu, node, head) };
-    }
-    cpu.busy().store(core::ptr::null_mut(), Relaxed);
-}
-
-/// Performs what is queued for one object.
-///
-/// # Safety
-///
-/// `node` must be that of `head` and must have just been taken from a list. Interrupts must be
-/// disabled.
-#[inline]
-unsafe fn drain_one<D: Dispatch>(cpu: &Cpu, node: Node, head: NonNull<Head>) {
-    // SAFETY: The queue's reference keeps the object valid; a retired one is ours altogether.
-    let this = unsafe { head.as_ref() };
-    let pending = this.link.pending();
-
-    for _ in 0..ROUNDS {
-        // Only the drainer of the object writes this, and there is one at a time: each begins after
-        // the one before it has put `EMPTY` into the slot. Odd before the operation is taken...
-        // Litmus: handover.
-        let performing = this.performing.load(Relaxed);
-        this.performing.store(performing.wrapping_add(1), Relaxed);
-        // ... Full: whoever finds it gone sees that. Pairs with `settle` and `queue`.
-        let word = pending.xchg(DRAINING, Full);
-        if let Some(op) = Op::decode(word) {
-            // SAFETY: The queue's reference.
-            unsafe { D::perform(head, op) };
-        } else if word == RETIRE {
-            // SAFETY: Nobody has a reference, and nobody waits for `performing`.
-            unsafe { Last(head).retire_now(D::reclaim(this.kind)) };
-            return;
-        }
-        // Release: whoever sees an even value sees the operation done. Litmus: settle, settle-undo.
-        this.performing.store(performing.wrapping_add(2), Release);
-
-        // Full: a newer operation is either seen here, or sees that the slot is empty.
-        // Litmus: settle-empty, newest-wins, handover, node-reuse.
-        if pending.cmpxchg(DRAINING, EMPTY, Full).is_ok() {
-            // INVARIANT: The slot is empty, and the queue's reference goes away.
-            if let Some(last) = this.put() {
-                // SAFETY: The function for this kind; a drain may call RCU.
-                unsafe { last.retire_now(D::reclaim(this.kind)) };
-            }
-            return;
-        }
-    }
-    // There is a newer operation again. The slot is not empty, so the reference stays the queue's.
-    // SAFETY: The node is on no list, and nobody adds it while the slot is not empty.
-    unsafe { cpu.add_object(node) };
 }

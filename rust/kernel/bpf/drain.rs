@@ -5,26 +5,31 @@
 use super::{
     cpu::Cpu,
     deferred::{
-        self,
-        Dispatch,
         Head,
         Kind, //
     },
     pending::Op,
+    perform::{
+        self,
+        Dispatch, //
+    },
     prog_ref::ProgRef,
     timer::Timer,
     work::WorkItem,
 };
-use crate::sync::{
-    atomic::Relaxed,
-    rcu::callback::Callback, //
+use crate::{
+    llist::RawList,
+    sync::{
+        atomic::Relaxed,
+        rcu::callback::Callback, //
+    },
 };
 use core::ptr::NonNull;
 
 struct Kinds;
 
 impl Dispatch for Kinds {
-    #[inline]
+    #[inline(always)]
     unsafe fn perform(head: NonNull<Head>, op: Op) {
         // SAFETY: By the safety requirements of this function.
         if unsafe { head.as_ref() }.kind().is_work() {
@@ -45,18 +50,28 @@ impl Dispatch for Kinds {
     }
 }
 
-/// Performs what is queued on the lists of `cpu`. Hard interrupt on that CPU, or, when it is down or
-/// coming up, interrupts disabled on another one.
-pub(super) fn drain(cpu: &Cpu) {
+/// Performs what is queued on the lists of the current CPU, `this`. Hard interrupt.
+#[inline]
+pub(super) fn drain(this: &Cpu) {
+    this.begin_drain();
+    perform::drain::<Kinds>(this, this.objects());
+    // Whoever adds the first one has another drain run after this look at the list.
+    if !this.progs().is_empty() {
+        put_progs(this, this);
+    }
+    // What this drain found too deep. Litmus: late-work.
+    if !this.late().is_empty() {
+        this.kick_late();
+    }
+}
+
+/// The same for another CPU, which is down or coming up. Interrupts disabled.
+pub(super) fn drain_other(cpu: &Cpu) {
     let this = Cpu::this();
 
     this.begin_drain();
-    deferred::drain::<Kinds>(this, cpu.objects());
-
-    // Whoever has added the first one has another drain run after this look at the list.
-    if !cpu.progs().is_empty() {
-        put_progs(this, cpu);
-    }
+    drain_list(this, cpu.objects());
+    put_progs(this, cpu);
 
     // What this drain found too deep is on the list of the CPU that it runs on. Litmus: late-work.
     for cpu in [this, cpu] {
@@ -64,6 +79,13 @@ pub(super) fn drain(cpu: &Cpu) {
             cpu.kick_late();
         }
     }
+}
+
+/// What is not the irq_work need not be fast, and has this in common.
+#[cold]
+#[inline(never)]
+fn drain_list(this: &Cpu, list: &RawList) {
+    perform::drain::<Kinds>(this, list);
 }
 
 #[cold]
@@ -84,5 +106,5 @@ pub(super) fn drain_late(cpu: &Cpu) {
     let this = Cpu::this();
 
     this.begin_late();
-    deferred::drain::<Kinds>(this, cpu.late());
+    drain_list(this, cpu.late());
 }

@@ -37,14 +37,14 @@ static_assert!(align_of::<TimerSlot>() == align_of::<bindings::bpf_timer>());
 static_assert!(size_of::<WqSlot>() <= size_of::<bindings::bpf_wq>());
 static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
 
-// The flags go through as they are.
+// What `from_bpf` knows them as.
 static_assert!(matches!(
-    StartFlags::from_bits(bindings::BPF_F_TIMER_ABS as u64),
+    StartFlags::from_bpf(bindings::BPF_F_TIMER_ABS as u64),
     Some(flags) if flags.is_abs() && !flags.is_pinned()
 ));
 static_assert!(matches!(
-    StartFlags::from_bits(bindings::BPF_F_TIMER_CPU_PIN as u64),
-    Some(flags) if flags.is_pinned() && !flags.is_abs()
+    StartFlags::from_bpf(bindings::BPF_F_TIMER_CPU_PIN as u64),
+    Some(flags) if !flags.is_abs() && flags.is_pinned()
 ));
 
 // One slab size below the C objects each, unless debugging options make the members larger.
@@ -147,7 +147,7 @@ unsafe fn set_callback<P: Payload<ProgCallback>>(
 /// As [`bpf_timer_init`].
 #[export]
 unsafe extern "C" fn bpf_timer_start(timer: u64, nsecs: u64, flags: u64, _: u64, _: u64) -> u64 {
-    let Some(flags) = StartFlags::from_bits(flags) else {
+    let Some(flags) = StartFlags::from_bpf(flags) else {
         return reg(Err(EINVAL));
     };
     // CAST: As `ns_to_ktime()`.
@@ -258,15 +258,29 @@ unsafe extern "C" fn bpf_wq_cancel_and_free(wq: *mut c_void) {
     unsafe { slot::<WorkItem>(wq) }.cancel_and_free();
 }
 
-/// Performs what is queued on a CPU, for its `irq_work` and the hotplug callbacks.
+/// Performs what is queued on a CPU: the function of its `irq_work`.
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable; otherwise as [`drain::drain`].
+/// `work` must be that of the `bpf_async_cpu` per-CPU variable of the current CPU; otherwise as
+/// [`drain::drain`].
+#[export]
+unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
+    // SAFETY: By the safety requirements of this function.
+    let cpu = unsafe { crate::container_of!(work, bindings::bpf_async_cpu, work) };
+    // SAFETY: As above.
+    drain::drain(unsafe { Cpu::from_ptr(cpu) });
+}
+
+/// Performs what is queued on a CPU that is not online, for the hotplug callbacks.
+///
+/// # Safety
+///
+/// `cpu` must be a `bpf_async_cpu` per-CPU variable; otherwise as [`drain::drain_other`].
 #[export]
 unsafe extern "C" fn bpf_async_drain(cpu: *mut bindings::bpf_async_cpu) {
     // SAFETY: By the safety requirements of this function.
-    drain::drain(unsafe { Cpu::from_ptr(cpu) });
+    drain::drain_other(unsafe { Cpu::from_ptr(cpu) });
 }
 
 /// Performs what is queued on a CPU's late list, for its work item.

@@ -18,6 +18,7 @@ use crate::{
     types::Opaque, //
 };
 use core::{
+    mem::MaybeUninit,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -68,15 +69,15 @@ impl Map {
     /// before the value in the element.
     #[doc(alias = "map_key_from_value")]
     #[inline]
-    pub fn key_of_value(&self, value: *mut c_void, index: &mut u32) -> *mut c_void {
+    pub fn key_of_value(&self, value: *mut c_void, index: &mut MaybeUninit<u32>) -> *mut c_void {
         // SAFETY: The map is valid, and neither field changes.
         let (map_type, key_size) =
             unsafe { ((*self.as_ptr()).map_type, (*self.as_ptr()).key_size) };
 
         if map_type == bindings::bpf_map_type_BPF_MAP_TYPE_ARRAY {
             // SAFETY: The type says that the map is an array; the pointer is only compared.
-            *index = unsafe { bindings::bpf_async_array_index(self.as_ptr(), value) };
-            return core::ptr::from_mut(index).cast();
+            index.write(unsafe { bindings::bpf_async_array_index(self.as_ptr(), value) });
+            return index.as_mut_ptr().cast();
         }
         value.wrapping_byte_sub((key_size as usize).wrapping_add(7) & !7)
     }

@@ -2,7 +2,10 @@
 
 //! An operation in 64 bits: what the slot of pending operations holds.
 //!
-//! The low three bits say what, the rest when. A time is thus rounded to 8 ns: up, never early.
+//! The low three bits say what, the rest when. The low bits of a time are lost, and are all taken for
+//! one when it comes out: it is late by 7 ns at most, never early, and on its side of everything
+//! that means something else. 2^63-1, which is "never", stays what it is; a negative time, which is
+//! "at once" as a point in time and "never" as a distance, stays negative.
 
 /// Nothing is queued.
 pub const EMPTY: u64 = 0;
@@ -14,20 +17,21 @@ pub const RETIRE: u64 = 1 | (CODE + 1);
 
 const NOP: u64 = 2;
 const CANCEL: u64 = 3;
-/// The bit of all starts; the two below it are the flags.
+/// The bit of all starts; the two below it are the flags. That makes the code the `hrtimer_mode`.
 const START: u64 = 4;
 const CODE: u64 = 7;
 
 /// How the time of a start is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartFlags(u64);
 
 impl StartFlags {
-    /// A distance from now.
-    pub const REL: Self = Self(0);
     /// A point in time.
-    pub const ABS: Self = Self(1);
+    pub const ABS: Self = Self(0);
+    /// A distance from now.
+    pub const REL: Self = Self(1);
     const PINNED: u64 = 2;
+    const ALL: u64 = Self::REL.0 | Self::PINNED;
 
     /// The same, and the timer is to fire on the CPU that starts it.
     #[inline]
@@ -35,20 +39,27 @@ impl StartFlags {
         Self(self.0 | Self::PINNED)
     }
 
-    /// The flags with these bits, which are those of `bpf_timer_start()`.
+    /// The flags that `bpf_timer_start()` knows as `BPF_F_TIMER_ABS`, which is 1, and
+    /// `BPF_F_TIMER_CPU_PIN`, which is 2.
     #[inline]
-    pub const fn from_bits(bits: u64) -> Option<Self> {
-        if bits & !(Self::ABS.0 | Self::PINNED) == 0 {
-            Some(Self(bits))
+    pub const fn from_bpf(flags: u64) -> Option<Self> {
+        if flags & !Self::ALL == 0 {
+            Some(Self(flags ^ Self::REL.0))
         } else {
             None
         }
     }
 
+    /// The bits: 1 for a distance from now, 2 for a pinned timer.
+    #[inline]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Whether the time is a point in time.
     #[inline]
     pub const fn is_abs(self) -> bool {
-        self.0 & Self::ABS.0 != 0
+        self.0 & Self::REL.0 == 0
     }
 
     /// Whether the timer is to fire on the CPU that starts it.
@@ -66,17 +77,6 @@ impl StartFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op(u64);
 
-/// Rounds to a multiple of 8 such that a timer is never early.
-///
-/// Where that would wrap, what the time means is kept: 2^63-1 is "never" and so is the multiple
-/// below it; a negative time is "at once" as a point in time and "never" as a distance, and so is
-/// the one below it, while zero would be something else.
-#[inline]
-const fn round_up(nanos: i64) -> i64 {
-    let up = if nanos < 0 { 0 } else { CODE as i64 };
-    nanos.saturating_add(up) & !(CODE as i64)
-}
-
 impl Op {
     /// What was queued has been taken back.
     pub const NOP: Self = Self(NOP);
@@ -88,9 +88,9 @@ impl Op {
     /// Start the timer; nanoseconds as `hrtimer_start()` takes them.
     #[inline]
     pub const fn start(nanos: i64, flags: StartFlags) -> Self {
-        // CAST: The bits of the time, whose low three are zero.
+        // CAST: The bits of the time.
         // INVARIANT: A time, `START` and flags.
-        Self(round_up(nanos) as u64 | START | flags.0)
+        Self(nanos as u64 & !CODE | START | flags.0)
     }
 
     /// The word for this operation.
@@ -102,8 +102,10 @@ impl Op {
     /// The operation that a word stands for; `None` for those that are none.
     #[inline]
     pub const fn decode(word: u64) -> Option<Self> {
-        // INVARIANT: What is neither of these came from `encode`.
+        // INVARIANT: What is neither of these came from `encode`. A start is looked for first: it
+        // is what is mostly there.
         match word & CODE {
+            _ if word & START != 0 => Some(Self(word)),
             EMPTY | DRAINING => None,
             _ => Some(Self(word)),
         }
@@ -115,12 +117,8 @@ impl Op {
         if self.0 & START == 0 {
             return None;
         }
-        // CAST: The bits of the time, as `start` put them.
-        let nanos = (self.0 & !CODE) as i64;
-        Some((
-            nanos,
-            StartFlags(self.0 & (StartFlags::ABS.0 | StartFlags::PINNED)),
-        ))
+        // CAST: The bits of the time.
+        Some(((self.0 | CODE) as i64, StartFlags(self.0 & StartFlags::ALL)))
     }
 
     /// Whether it is [`Op::CANCEL`].

@@ -31,6 +31,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 
@@ -97,7 +98,7 @@ impl Subprog<'_> {
     #[inline]
     fn owner(&self) -> Option<ProgRef> {
         // SAFETY: The owner is valid for as long as its subprograms are.
-        unsafe { ProgRef::tryget(NonNull::new_unchecked((*self.owner_aux()).prog)) }
+        unsafe { ProgRef::tryget(NonNull::new_unchecked(self.owner_aux())) }
     }
 
     /// Calls it as a callback.
@@ -120,7 +121,7 @@ impl Subprog<'_> {
 /// [`Subprog::call`].
 #[inline]
 unsafe fn call(function: usize, map: &Map, value: *mut c_void) {
-    let mut index = 0u32;
+    let mut index = MaybeUninit::uninit();
     let key = map.key_of_value(value, &mut index);
     // CAST: The addresses are passed as the 64-bit registers of BPF.
     // SAFETY: By the safety requirements of this function. The address is that of a function of
@@ -198,8 +199,8 @@ unsafe impl Wanted<ProgCallback> for WantedFunction {
     /// `ENOENT` when the program has no reference left.
     #[inline]
     unsafe fn own(&self, found: *mut c_void) -> Result<ProgCallback> {
-        // SAFETY: By the type invariants, and so is the program.
-        let prog = unsafe { ProgRef::tryget(NonNull::new_unchecked((*self.aux).prog)) };
+        // SAFETY: By the type invariants the program is valid, and `aux` with it.
+        let prog = unsafe { ProgRef::tryget(NonNull::new_unchecked(self.aux)) };
         core::mem::forget(prog.ok_or(ENOENT)?);
         // INVARIANT: The owner of the subprogram is `aux`'s; its reference goes with the pointer.
         // SAFETY: By the safety requirements of this function.
@@ -217,7 +218,7 @@ impl Drop for ProgCallback {
         // INVARIANT: The owner is a loaded program.
         unsafe {
             let aux = Subprog(self.0, PhantomData).owner_aux();
-            drop(ProgRef::from_raw(NonNull::new_unchecked((*aux).prog)));
+            drop(ProgRef::from_raw(NonNull::new_unchecked(aux)));
         }
     }
 }

@@ -25,9 +25,10 @@ use core::ptr::NonNull;
 ///
 /// # Invariants
 ///
-/// The pointer is that of a loaded program, not of a subprogram, and comes with one reference.
+/// The pointer is the `aux` of a loaded program, not of a subprogram, and comes with one reference.
+/// The program stays the same, and valid, for as long as its `aux`.
 #[doc(alias = "bpf_prog")]
-pub struct ProgRef(NonNull<bindings::bpf_prog>);
+pub struct ProgRef(NonNull<bindings::bpf_prog_aux>);
 
 // SAFETY: A program may be used and put by any thread.
 unsafe impl Send for ProgRef {}
@@ -37,11 +38,11 @@ impl ProgRef {
     ///
     /// # Safety
     ///
-    /// `prog` must be that of a loaded program, with one reference that is the caller's to give.
+    /// `aux` must be that of a loaded program, with one reference that is the caller's to give.
     #[inline]
-    pub(super) unsafe fn from_raw(prog: NonNull<bindings::bpf_prog>) -> Self {
+    pub(super) unsafe fn from_raw(aux: NonNull<bindings::bpf_prog_aux>) -> Self {
         // INVARIANT: By the safety requirements of this function.
-        Self(prog)
+        Self(aux)
     }
 
     /// Takes a reference unless there is none left. Any context; a fully ordered atomic
@@ -49,13 +50,13 @@ impl ProgRef {
     ///
     /// # Safety
     ///
-    /// `prog` must be that of a loaded program, valid at least as long as this runs.
+    /// `aux` must be that of a loaded program, valid at least as long as this runs.
     #[doc(alias = "bpf_prog_inc_not_zero")]
     #[inline]
-    pub(super) unsafe fn tryget(prog: NonNull<bindings::bpf_prog>) -> Option<Self> {
+    pub(super) unsafe fn tryget(aux: NonNull<bindings::bpf_prog_aux>) -> Option<Self> {
         // SAFETY: By the safety requirements of this function.
         // INVARIANT: A reference was taken.
-        count::inc_not_zero(unsafe { refcnt(prog) }).then(|| Self(prog))
+        count::inc_not_zero(unsafe { refcnt(aux) }).then(|| Self(aux))
     }
 
     /// The program whose last reference was queued as `node`.
@@ -66,16 +67,16 @@ impl ProgRef {
     pub(super) unsafe fn from_node(node: Node) -> Self {
         // SAFETY: `put_last` put the node of a program there, with the reference.
         // INVARIANT: See above.
-        Self(unsafe { NonNull::new_unchecked(bindings::bpf_async_node_prog(node.as_ptr())) })
+        Self(unsafe { NonNull::new_unchecked(bindings::bpf_async_node_aux(node.as_ptr())) })
     }
 
     /// Drops the reference where the last one may be put: not when a lock may be held that
     /// freeing a program takes.
     pub(super) fn put_now(self) {
-        let prog = self.0;
+        let aux = self.0;
         core::mem::forget(self);
         // SAFETY: By the type invariants there is a reference, which is given up.
-        unsafe { bindings::bpf_prog_put(prog.as_ptr()) };
+        unsafe { bindings::bpf_prog_put((*aux.as_ptr()).prog) };
     }
 }
 
@@ -95,25 +96,24 @@ impl Drop for ProgRef {
 ///
 /// # Safety
 ///
-/// `prog` must be valid for `'a`.
+/// `aux` must be valid for `'a`.
 #[inline]
-unsafe fn refcnt<'a>(prog: NonNull<bindings::bpf_prog>) -> &'a Atomic<i64> {
-    // SAFETY: By the safety requirements of this function the program is valid, and `aux` with it.
-    // The count is only accessed atomically.
-    unsafe { Atomic::from_ptr(&raw mut (*(*prog.as_ptr()).aux).refcnt.counter) }
+unsafe fn refcnt<'a>(aux: NonNull<bindings::bpf_prog_aux>) -> &'a Atomic<i64> {
+    // SAFETY: By the safety requirements of this function. The count is only accessed atomically.
+    unsafe { Atomic::from_ptr(&raw mut (*aux.as_ptr()).refcnt.counter) }
 }
 
 /// Drops a reference that was the only one just now, as soon as it may be put.
 ///
 /// # Safety
 ///
-/// `prog` must be that of a loaded program, with one reference that is given up.
+/// `aux` must be that of a loaded program, with one reference that is given up.
 #[cold]
 #[inline(never)]
-unsafe fn put_last(prog: NonNull<bindings::bpf_prog>) {
+unsafe fn put_last(aux: NonNull<bindings::bpf_prog_aux>) {
     if !must_defer() {
         // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::bpf_prog_put(prog.as_ptr()) };
+        unsafe { bindings::bpf_prog_put((*aux.as_ptr()).prog) };
         return;
     }
     let cpu = Cpu::this();
@@ -124,7 +124,7 @@ unsafe fn put_last(prog: NonNull<bindings::bpf_prog>) {
     // otherwise used when the last reference has been put. Others may take a reference meanwhile,
     // but then theirs is never the last. Interrupts are disabled.
     unsafe {
-        let node = bindings::bpf_async_prog_node(prog.as_ptr());
+        let node = bindings::bpf_async_aux_node(aux.as_ptr());
         cpu.add_prog(NonNull::new_unchecked(node));
     }
 }

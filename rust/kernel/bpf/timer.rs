@@ -66,15 +66,9 @@ type Erased = AsyncCb<Timer, ()>;
 impl Timer {
     #[inline]
     fn start(&self, nanos: i64, flags: StartFlags) {
-        let mode = if flags.is_abs() { Mode::ABS } else { Mode::REL };
-        let mode = if flags.is_pinned() {
-            mode.pinned()
-        } else {
-            mode
-        };
         // SAFETY: Before the object is freed the timer is cancelled, when nobody can start it any
         // more: see `reclaim`.
-        unsafe { self.0.start(nanos, mode) }
+        unsafe { self.0.start(nanos, Mode::from_bits(flags.bits())) }
     }
 
     /// Performs a queued operation.
@@ -90,6 +84,47 @@ impl Timer {
             timer.start(nanos, flags);
         } else if op.is_cancel() {
             timer.0.try_to_cancel();
+        }
+    }
+
+    /// Sees to it that nothing that was queued before takes effect any more, and starts the timer.
+    #[inline]
+    fn settle_and_start<C>(cb: &AsyncCb<Self, C>, nanos: i64, flags: StartFlags) {
+        #[cold]
+        #[inline(never)]
+        fn cold<C>(cb: &AsyncCb<Timer, C>, nanos: i64, flags: StartFlags) {
+            let last = cb.head().settle();
+            cb.payload().start(nanos, flags);
+            if let Some(last) = last {
+                Timer::retire(last);
+            }
+        }
+
+        if cb.head().is_settled() {
+            cb.payload().start(nanos, flags);
+        } else {
+            cold(cb, nanos, flags);
+        }
+    }
+
+    /// The same, and stops the timer unless its function is running.
+    #[inline]
+    fn settle_and_cancel<C>(cb: &AsyncCb<Self, C>) -> c_int {
+        #[cold]
+        #[inline(never)]
+        fn cold<C>(cb: &AsyncCb<Timer, C>) -> c_int {
+            let last = cb.head().settle();
+            let result = cb.payload().0.try_to_cancel();
+            if let Some(last) = last {
+                Timer::retire(last);
+            }
+            result
+        }
+
+        if cb.head().is_settled() {
+            cb.payload().0.try_to_cancel()
+        } else {
+            cold(cb)
         }
     }
 
@@ -140,7 +175,7 @@ impl Timer {
         // Litmus: start-fires, cancel-reinstall.
         if let Some(installed) = cb.installed(&guard) {
             // For `cancel` to see whom it would wait for. Timer callbacks do not nest on a CPU.
-            set_running_timer(core::ptr::from_ref(cb).cast_mut().cast());
+            set_running_timer(timer.cast());
             C::call(installed);
             set_running_timer(core::ptr::null_mut());
         }
@@ -168,13 +203,11 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
 
     #[inline]
     unsafe fn stop(cb: &AsyncCb<Self, C>) {
-        let last = if must_defer() {
-            cb.head().enqueue_owned(Op::CANCEL)
-        } else {
-            cb.payload().0.try_to_cancel();
-            cb.head().put()
-        };
-        if let Some(last) = last {
+        if must_defer() {
+            return cb.head().enqueue_owned(Op::CANCEL, Self::retire);
+        }
+        cb.payload().0.try_to_cancel();
+        if let Some(last) = cb.head().put() {
             Self::retire(last);
         }
     }
@@ -235,11 +268,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        let last = cb.head().settle();
-        cb.payload().start(nanos, flags);
-        if let Some(last) = last {
-            Timer::retire(last);
-        }
+        Timer::settle_and_start(cb, nanos, flags);
         Ok(())
     }
 
@@ -251,10 +280,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        if let Some(last) = cb.head().enqueue(op)? {
-            Timer::retire(last);
-        }
-        Ok(())
+        cb.head().enqueue(op, Timer::retire)
     }
 
     /// Takes the callback out, stops the timer and waits for a callback that is running; returns
@@ -278,7 +304,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         if must_defer() {
             return Err(EOPNOTSUPP);
         }
-        let running = NonNull::new(running_timer().cast::<Head>());
+        let running = NonNull::new(running_timer().cast::<Timer>());
         if running.is_some() {
             return self.cancel_in_callback(running);
         }
@@ -287,13 +313,13 @@ impl<C: TimerCallback> Slot<Timer, C> {
 
     #[cold]
     #[inline(never)]
-    fn cancel_in_callback(&self, running: Option<NonNull<Head>>) -> Result<c_int> {
+    fn cancel_in_callback(&self, running: Option<NonNull<Timer>>) -> Result<c_int> {
         self.cancel_now(running)
     }
 
     /// `running` is the timer whose callback is calling, if any.
     #[inline(always)]
-    fn cancel_now(&self, running: Option<NonNull<Head>>) -> Result<c_int> {
+    fn cancel_now(&self, running: Option<NonNull<Timer>>) -> Result<c_int> {
         // What was the callback is dropped after the guard.
         let _old;
         let guard = sched::read_lock();
@@ -301,22 +327,21 @@ impl<C: TimerCallback> Slot<Timer, C> {
 
         // Only callbacks are counted: nobody waits for anybody else.
         let _cancelling = match running {
-            Some(running) if running == NonNull::from(cb.head()) => return Err(EDEADLK),
-            // SAFETY: The callback that is running on this CPU is the one that is calling, so that
-            // its object stays.
-            Some(running) => Some(Cancelling::new(cb.head(), unsafe { running.as_ref() })?),
+            Some(running) if running == NonNull::from(cb.payload()) => return Err(EDEADLK),
+            Some(running) => {
+                // SAFETY: It is the timer of an object. The callback that is running on this CPU is
+                // the one that is calling, so that its object stays.
+                let running = unsafe { Erased::from_payload(running.as_ptr()).as_ref() };
+                Some(Cancelling::new(cb.head(), running.head())?)
+            }
             None => None,
         };
         _old = cb.callback().clear();
-        let last = cb.head().settle();
-        let mut result = cb.payload().0.try_to_cancel();
+        let mut result = Timer::settle_and_cancel(cb);
         if result < 0 {
             // Not with preemption disabled: the callback may be long, and on PREEMPT_RT waiting
             // for it sleeps.
             result = guard.preemptible(|| cb.payload().0.cancel());
-        }
-        if let Some(last) = last {
-            Timer::retire(last);
         }
         Ok(result)
     }
@@ -344,11 +369,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        let last = cb.head().settle();
-        let result = cb.payload().0.try_to_cancel();
-        if let Some(last) = last {
-            Timer::retire(last);
-        }
+        let result = Timer::settle_and_cancel(cb);
         if result < 0 {
             // The C function says -1, which is this.
             return Err(EPERM);
@@ -360,9 +381,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
     fn cancel_deferred(&self) -> Result<c_int> {
         // SAFETY: Interrupts are disabled, or it is one.
         let guard = unsafe { sched::Implied::new() };
-        if let Some(last) = self.get(&guard)?.head().enqueue(Op::CANCEL)? {
-            Timer::retire(last);
-        }
+        self.get(&guard)?
+            .head()
+            .enqueue(Op::CANCEL, Timer::retire)?;
         Err(ECANCELED)
     }
 }

@@ -249,18 +249,14 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
 
     #[inline]
     unsafe fn stop(cb: &AsyncCb<Self, C>) {
-        let last = if must_defer() {
-            cb.head().enqueue_owned(Op::CANCEL)
-        } else {
-            if cb.payload().cancel() {
-                // The work item's; the slot's is still there.
-                if let Some(last) = cb.head().put() {
-                    Self::retire(last);
-                }
-            }
-            cb.head().put()
-        };
-        if let Some(last) = last {
+        if must_defer() {
+            return cb.head().enqueue_owned(Op::CANCEL, Self::retire);
+        }
+        if cb.payload().cancel() {
+            // The work item's; the slot's is still there.
+            cb.head().put_or(Self::retire);
+        }
+        if let Some(last) = cb.head().put() {
             Self::retire(last);
         }
     }
@@ -300,9 +296,7 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
         }
         // SAFETY: With the reference from above.
         if !unsafe { cb.payload().schedule() } {
-            if let Some(last) = cb.head().put() {
-                WorkItem::retire(last);
-            }
+            cb.head().put_or(WorkItem::retire);
         }
         Ok(())
     }
@@ -315,9 +309,6 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        if let Some(last) = cb.head().enqueue(Op::START)? {
-            WorkItem::retire(last);
-        }
-        Ok(())
+        cb.head().enqueue(Op::START, WorkItem::retire)
     }
 }

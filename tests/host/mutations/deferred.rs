@@ -2,7 +2,7 @@
 
 //! What is queued.
 
-use super::{Mutation, CPU, DEFERRED, LLIST, TIMER};
+use super::{Mutation, CPU, DEFERRED, LLIST, PERFORM, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -11,12 +11,12 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "performed after it was settled",
         changes: &[
             (
-                DEFERRED,
+                PERFORM,
                 "this.performing.store(performing.wrapping_add(1), Relaxed);",
                 "",
             ),
             (
-                DEFERRED,
+                PERFORM,
                 "let word = pending.xchg(DRAINING, Full);",
                 "let word = pending.xchg(DRAINING, Full);\n        this.performing.store(performing.wrapping_add(1), Relaxed);",
             ),
@@ -70,11 +70,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "queue-without-reference",
         model: "deferred_enqueue_twice",
         says: "the slot has a reference",
-        changes: &[(
-            DEFERRED,
-            "if !self.tryget() {\n            return Err(ENOENT);\n        }\n",
-            "",
-        )],
+        changes: &[(DEFERRED, "if !self.tryget_only() {", "if false {")],
     },
     Mutation {
         name: "queue-relaxed",
@@ -91,7 +87,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "deferred_sees_what_was_before",
         says: "performed, but not seen",
         changes: &[(
-            DEFERRED,
+            PERFORM,
             "let word = pending.xchg(DRAINING, Full);",
             "let word = pending.xchg(DRAINING, Relaxed);",
         )],
@@ -101,9 +97,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "deferred_enqueue_in_order",
         says: "lost or overtaken",
         changes: &[(
-            DEFERRED,
-            "if pending.cmpxchg(DRAINING, EMPTY, Full).is_ok() {",
-            "pending.store(EMPTY, Release);\n        if true {",
+            PERFORM,
+            "if pending.cmpxchg(DRAINING, EMPTY, Full).is_err() {",
+            "pending.store(EMPTY, Release);\n    if false {",
         )],
     },
     Mutation {
@@ -111,9 +107,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "deferred_enqueue_in_order",
         says: "something is queued and lost",
         changes: &[(
-            DEFERRED,
-            "unsafe { cpu.add_object(node) };\n}",
-            "let _ = (cpu, node);\n}",
+            PERFORM,
+            "unsafe { cpu.add_object(Link::node(head.cast())) };\n}",
+            "let _ = (cpu, head);\n}",
         )],
     },
     Mutation {
@@ -137,7 +133,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "drain-goes-on-and-on",
         model: "deferred_two_at_a_time",
         says: "what is newer is left to nobody",
-        changes: &[(DEFERRED, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
+        changes: &[(PERFORM, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
     },
     Mutation {
         name: "chain-goes-on",
@@ -145,8 +141,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "the chain goes on for ever",
         changes: &[(
             CPU,
-            "self.depth().load(Relaxed) >= MAX_DEPTH",
-            "self.depth().load(Relaxed) >= u32::MAX",
+            "self.chain().load(Relaxed) & !NESTED >= MAX_DEPTH",
+            "self.chain().load(Relaxed) & !NESTED >= u32::MAX",
         )],
     },
     Mutation {
@@ -163,7 +159,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "retired-is-forgotten",
         model: "deferred_free_with_irqs_off",
         says: "a reference is dropped twice",
-        changes: &[(DEFERRED, "} else if word == RETIRE {", "} else if false {")],
+        changes: &[(PERFORM, "} else if word == RETIRE {", "} else if false {")],
     },
     Mutation {
         name: "retire-calls-rcu",

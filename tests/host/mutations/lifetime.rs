@@ -12,7 +12,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return (Err(Freed), self.free());",
+            "return (Err(Freed), self.free_again());",
             "return (Err(Freed), None);",
         )],
     },

@@ -27,6 +27,7 @@ const DEFERRED: &str = "bpf/deferred.rs";
 const INSTALL: &str = "bpf/install.rs";
 const LLIST: &str = "llist.rs";
 const PENDING: &str = "bpf/pending.rs";
+const PERFORM: &str = "bpf/perform.rs";
 const TIMER: &str = "bpf/timer.rs";
 const WORK: &str = "bpf/work.rs";
 

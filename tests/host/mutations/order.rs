@@ -2,7 +2,7 @@
 
 //! Whose operation wins.
 
-use super::{Mutation, DEFERRED, TIMER};
+use super::{Mutation, DEFERRED, PERFORM, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -11,8 +11,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a newer start was undone",
         changes: &[(
             TIMER,
-            "cb.payload().start(nanos, flags);\n",
-            "cb.payload().start(nanos, flags);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
+            "Timer::settle_and_start(cb, nanos, flags);\n",
+            "Timer::settle_and_start(cb, nanos, flags);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
         )],
     },
     Mutation {
@@ -21,8 +21,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "an older cancel has won",
         changes: &[(
             TIMER,
-            "let last = cb.head().settle();\n        cb.payload().start(nanos, flags);",
-            "let last = None;\n        cb.payload().start(nanos, flags);",
+            "if cb.head().is_settled() {\n            cb.payload().start",
+            "if true {\n            cb.payload().start",
         )],
     },
     Mutation {
@@ -31,8 +31,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "an older start has won",
         changes: &[(
             TIMER,
-            "let last = cb.head().settle();\n        let result =",
-            "let last = None;\n        let result =",
+            "if cb.head().is_settled() {\n            cb.payload().0.try",
+            "if true {\n            cb.payload().0.try",
         )],
     },
     Mutation {
@@ -64,7 +64,7 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[(
             DEFERRED,
             "if pending.load(Acquire) != EMPTY {",
-            "while pending.load(Acquire) == DRAINING { cpu_relax(); }\n        if false {",
+            "while pending.load(Acquire) == super::pending::DRAINING { cpu_relax(); }\n        if false {",
         )],
     },
     Mutation {
@@ -82,9 +82,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",
         changes: &[(
-            DEFERRED,
-            "store(performing.wrapping_add(2), Release)",
-            "store(performing.wrapping_add(2), Relaxed)",
+            PERFORM,
+            "store(performing.wrapping_add(1), Release)",
+            "store(performing.wrapping_add(1), Relaxed)",
         )],
     },
     Mutation {

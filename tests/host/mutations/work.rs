@@ -63,17 +63,17 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "time-is-rounded-down",
         model: "pending_never_early",
         says: "has become",
-        changes: &[(
-            PENDING,
-            "nanos.saturating_add(up) & !(CODE as i64)",
-            "nanos & !(CODE as i64)",
-        )],
+        changes: &[(PENDING, "(self.0 | CODE) as i64", "(self.0 & !CODE) as i64")],
     },
     Mutation {
         name: "negative-time-is-rounded-up",
         model: "pending_keeps_the_side",
         says: "has become",
-        changes: &[(PENDING, "if nanos < 0 { 0 }", "if nanos < -7 { 0 }")],
+        changes: &[(
+            PENDING,
+            "Self(nanos as u64 & !CODE | START",
+            "Self(nanos.wrapping_add(7) as u64 & !CODE | START",
+        )],
     },
     Mutation {
         name: "flags-are-mixed-up",
@@ -81,8 +81,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "left == right",
         changes: &[(
             PENDING,
-            "StartFlags(self.0 & (StartFlags::ABS.0 | StartFlags::PINNED))",
-            "StartFlags(self.0 & StartFlags::ABS.0)",
+            "StartFlags(self.0 & StartFlags::ALL)",
+            "StartFlags(self.0 & StartFlags::REL.0)",
         )],
     },
     Mutation {

@@ -60,12 +60,25 @@ impl Mode {
     /// The time is counted from now.
     pub const REL: Self = Self(bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT);
 
+    /// The mode with the two low bits of these: bit 0 for a time from now, bit 1 for a timer that is
+    /// to fire on the CPU that starts it.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Self {
+        // CAST: Two bits are left.
+        Self(bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT | (bits & 3) as bindings::hrtimer_mode)
+    }
+
     /// The same, and the timer is to fire on the CPU that starts it.
     #[inline]
     pub const fn pinned(self) -> Self {
         Self(self.0 | bindings::hrtimer_mode_HRTIMER_MODE_PINNED)
     }
 }
+
+// What `from_bits` counts on.
+static_assert!(Mode::from_bits(0).0 == Mode::ABS.0);
+static_assert!(Mode::from_bits(1).0 == Mode::REL.0);
+static_assert!(Mode::from_bits(2).0 == Mode::ABS.pinned().0);
 
 /// The function that a [`RawHrTimer`] calls when it expires.
 pub type Function =

@@ -258,6 +258,10 @@ impl Refcount {
         old == 1
     }
 
+    pub fn as_atomic(&self) -> &Atomic<i32> {
+        &self.0
+    }
+
     pub fn read_acquire(&self) -> u32 {
         self.0.load(Acquire) as u32
     }

@@ -92,8 +92,7 @@ pub struct bpf_async_cpu {
     pub late_work: work_struct,
     pub busy: Atomic<*mut c_void>,
     pub running: Atomic<*mut c_void>,
-    pub depth: Atomic<u32>,
-    pub nested: Atomic<bool>,
+    pub chain: Atomic<u32>,
 }
 
 impl Default for bpf_async_cpu {
@@ -110,8 +109,7 @@ impl Default for bpf_async_cpu {
             late_work: work_struct,
             busy: Atomic::of_cpu(null_mut()),
             running: Atomic::of_cpu(null_mut()),
-            depth: Atomic::of_cpu(0),
-            nested: Atomic::of_cpu(false),
+            chain: Atomic::of_cpu(0),
         }
     }
 }

@@ -8,8 +8,9 @@ use crate::{
     atomic::{Acquire, Release},
     bindings::callback_head,
     bpf::{
-        deferred::{self, Dispatch, Head, Kind},
+        deferred::{Head, Kind, Last},
         pending::Op,
+        perform::{self, Dispatch},
     },
     sync::rcu,
 };
@@ -58,9 +59,14 @@ fn op(number: i64) -> Op {
     Op::start(8 * number, REL)
 }
 
+fn not_last(_: Last) {
+    panic!("the slot has a reference");
+}
+
 fn enqueue(head: &Head, number: i64) {
-    let last = world().irqs_off(|| head.enqueue(op(number))).unwrap();
-    assert!(last.is_none(), "the slot has a reference");
+    world()
+        .irqs_off(|| head.enqueue(op(number), not_last))
+        .unwrap();
 }
 
 /// One interrupt, whose drain takes notes; says whether there is to be another one.
@@ -71,7 +77,7 @@ fn note_once(cpu: usize) -> bool {
     let (work, cpu) = unsafe { (&(*raw).work, Cpu::from_ptr(raw)) };
     work.raised.set(false);
     cpu.begin_drain();
-    world().interrupt(|| deferred::drain::<Note>(cpu, cpu.objects()));
+    world().interrupt(|| perform::drain::<Note>(cpu, cpu.objects()));
     !failed() && work.raised.get()
 }
 
@@ -209,14 +215,14 @@ fn deferred_chain_ends() {
         DONE.with_borrow_mut(Vec::clear);
         REFUSED.set(0);
         MEANWHILE.set(Some(|head, done| {
-            let same = world().irqs_off(|| head.enqueue(done));
+            let same = world().irqs_off(|| head.enqueue(done, not_last));
             assert!(matches!(same, Err(EDEADLK)), "the same object is queued");
             let [a, b] = PAIR.get().map(Option::unwrap);
             let other = if core::ptr::eq(a, head) { b } else { a };
             let next = DONE.with_borrow(Vec::len) as i64 + 1;
             assert!(next < 100, "the chain goes on for ever");
-            match world().irqs_off(|| other.enqueue(op(next))) {
-                Ok(last) => assert!(last.is_none()),
+            match world().irqs_off(|| other.enqueue(op(next), not_last)) {
+                Ok(()) => {}
                 Err(error) => {
                     assert_eq!(error, EDEADLK);
                     REFUSED.set(REFUSED.get() + 1);
@@ -329,7 +335,7 @@ fn deferred_sees_what_was_before() {
         let drainer = on_cpu(0, || {
             // SAFETY: It is that of a CPU.
             let cpu = unsafe { Cpu::from_ptr(core::ptr::from_ref(&*world().cpus[0]).cast_mut()) };
-            world().interrupt(|| deferred::drain::<Look>(cpu, cpu.objects()));
+            world().interrupt(|| perform::drain::<Look>(cpu, cpu.objects()));
         });
         world().on_cpu(1);
         data.store(2, Relaxed);

@@ -88,17 +88,17 @@ fn order_deferred_twice() {
         let first: &Atomic<bool> = world().keep(Atomic::new(false));
         let one = on_cpu(1, || {
             deferred(1, || {
-                slot.start(8, REL).unwrap();
+                slot.start(15, REL).unwrap();
                 first.store(true, Release);
             })
         });
         let after = first.load(Acquire);
-        deferred(0, || slot.start(16, REL)).unwrap();
+        deferred(0, || slot.start(23, REL)).unwrap();
         one.join().unwrap();
         settle_down();
         let armed = armed();
         assert!(
-            armed == [16] || (!after && armed == [8]),
+            armed == [23] || (!after && armed == [15]),
             "an older start has won"
         );
         end(slot, map);
