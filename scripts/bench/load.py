@@ -2,7 +2,7 @@
 """Throughput of several CPUs, and how late callbacks are: in time, with its noise.
 
 Boots of the C and of the Rust kernel take turns. All windows of a kernel are
-one sample: its median is shown, with the range of its middle half. Without KVM
+one sample: its median is shown, with half of its interquartile range. Without KVM
 the guest's CPUs are threads of an emulator: what is compared is the code, not
 hardware, and only where the host has as many CPUs.
 """
@@ -21,7 +21,7 @@ CPUS = 4                            # tests/bench/bench.h: LOAD_CPUS
 
 
 def spread(values):
-    """Median, and half of the middle half's range as part of it."""
+    """Median, and half of the interquartile range as a part of it."""
     middle = median(values)
     low, _, high = quantiles(values, n=4)
     return {"median": middle, "spread": (high - low) / 2 / middle if middle else 0.0, "samples": len(values)}
@@ -84,7 +84,7 @@ def render_throughput(results, impls):
         few = int(name.split(", ")[2]) > results["host_cpus"]
         rows.append([label(name), *cells, f"more than the host's {results['host_cpus']} CPUs" if few else ""])
     return (f"Throughput ({results['accelerator'].upper()}, {results['rounds']} boots each in turns; "
-            "± half of the middle half): reported, not judged\n"
+            "± half of the interquartile range): reported, not judged\n"
             + table(rows, range(1, len(impls) + (2 if both else 1))))
 
 

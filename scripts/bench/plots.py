@@ -62,7 +62,7 @@ def throughput(data, series):
             for name in results["throughput"][series[0][0]]]
     return svg.bars("Throughput of several CPUs on one timer, and on separate timers",
                     f"{results['accelerator'].upper()} on {results['host_cpus']} CPUs, median of all windows, "
-                    "line: half of the middle half; more is better",
+                    "line: half of the interquartile range; more is better",
                     origin(data), "million operations in a second, all CPUs together", series, rows)
 
 
