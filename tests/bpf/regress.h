@@ -92,6 +92,13 @@ int stall_at(int nr, const char *where, int cpu);
 bool stalled_at(int nr);
 void stall_go(int nr);
 void stall_end(int nr);
+struct function {
+	char name[256];
+	uint64_t addr;
+	unsigned int size;
+};
+/* Those of the kernel with these names (the shell's patterns; NULL is the last). */
+int find_functions(const char *const *names, struct function *f, int max);
 
 /* script.c: the interpreter in script.bpf.c */
 struct script_bpf;

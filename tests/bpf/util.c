@@ -2,6 +2,7 @@
 /* Waiting for events, counting what is loaded, the test module's files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <stdio.h>
@@ -210,6 +211,35 @@ int module_read(const char *file, char *buf, size_t size)
 	if (end)
 		*end = 0;
 	return 0;
+}
+
+/* The functions of the kernel with these names, in this order; how many. */
+int find_functions(const char *const *names, struct function *f, int max)
+{
+	struct function at, list[8] = {};
+	int i, n = 0, which = -1;
+	char line[1024], type;
+	FILE *file = fopen("/proc/kallsyms", "r");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx %c %255s", &at.addr, &type, at.name) != 3)
+			continue;
+		if (which >= 0 && at.addr > list[which].addr) {
+			list[which].size = at.addr - list[which].addr;
+			which = -1;
+		}
+		for (i = 0; (type | 32) == 't' && names[i]; i++)
+			if (!list[i].addr && !fnmatch(names[i], at.name, 0)) {
+				list[i] = at;
+				which = i;
+			}
+	}
+	if (file)
+		fclose(file);
+	for (i = 0; names[i] && n < max; i++)
+		if (list[i].size)
+			f[n++] = list[i];
+	return n;
 }
 
 static const char *stall_file(int nr)
