@@ -43,6 +43,7 @@ use crate::{
         rcu::sched, //
     },
     time::hrtimer::raw::{
+        self,
         Clock,
         Mode,
         RawHrTimer, //
@@ -179,7 +180,7 @@ impl Timer {
             C::call(installed);
             set_running_timer(core::ptr::null_mut());
         }
-        bindings::hrtimer_restart::HRTIMER_NORESTART
+        raw::no_restart()
     }
 }
 

@@ -25,13 +25,9 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::{
-        barrier::smp_mb,
-        barrier::Full,
-        rcu::{
-            sched,
-            tasks_trace, //
-        },
+    sync::rcu::{
+        sched,
+        tasks_trace, //
     },
     types::Opaque, //
 };
@@ -286,7 +282,8 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
         }
         // Full: when the work item is still pending here, whoever clears that is ordered after what
         // the caller wrote before. Litmus: work-pending.
-        smp_mb(Full);
+        // SAFETY: An FFI call without requirements; `sync::barrier` is not the same in all series.
+        unsafe { bindings::smp_mb() };
         // SAFETY: The work is set up.
         if unsafe { bindings::bpf_async_work_pending(cb.payload().work()) } {
             return Ok(());

@@ -46,7 +46,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "pending-without-barrier",
         model: "work_start_while_pending",
         says: "no run has seen",
-        changes: &[(WORK, "smp_mb(Full);", "")],
+        changes: &[(WORK, "unsafe { bindings::smp_mb() };", "")],
     },
     Mutation {
         name: "replaced-callback-is-gone",

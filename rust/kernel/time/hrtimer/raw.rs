@@ -9,11 +9,18 @@
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
+use super::HrTimerRestart;
 use crate::{
     bindings,
     prelude::*,
     types::Opaque, //
 };
+
+/// What the function of a timer returns that is not to be started again by that.
+#[inline]
+pub(crate) fn no_restart() -> bindings::hrtimer_restart {
+    HrTimerRestart::NoRestart.into_c()
+}
 
 /// The clock that a timer runs on.
 #[doc(alias = "clockid_t")]
@@ -270,7 +277,7 @@ impl<T: DynHrTimerCallback> DynHrTimer<T> {
         // CAST: By the type invariants `timer` is the first field of a `repr(C)` struct.
         // SAFETY: Dropping the struct waits for this function to return, and it is pinned.
         T::run(unsafe { Pin::new_unchecked(&*timer.cast::<Self>()) });
-        bindings::hrtimer_restart::HRTIMER_NORESTART
+        no_restart()
     }
 }
 

@@ -48,7 +48,7 @@ fn barrier<O: Order>() {
 }
 
 /// `smp_mb()`.
-pub fn smp_mb(_: Full) {
+pub fn smp_mb() {
     barrier::<Full>();
 }
 

@@ -41,6 +41,10 @@ pub struct callback_head {
     word: Atomic<u64>,
 }
 
+pub unsafe fn smp_mb() {
+    super::atomic::smp_mb();
+}
+
 pub unsafe fn init_llist_head(list: *mut llist_head) {
     // SAFETY: The caller's.
     unsafe { (*list).first = Some(Atomic::new(null_mut())) };

@@ -100,10 +100,6 @@ pub mod irq_work {
 pub mod sync {
     pub use super::atomic::{self, Refcount};
 
-    pub mod barrier {
-        pub use super::atomic::{smp_mb, Full};
-    }
-
     pub mod rcu {
         use crate::shim::world::world;
         use core::marker::PhantomData;
@@ -241,6 +237,10 @@ pub mod time {
 
             type Function =
                 unsafe extern "C" fn(*mut bindings::hrtimer) -> bindings::hrtimer_restart;
+
+            pub fn no_restart() -> bindings::hrtimer_restart {
+                bindings::hrtimer_restart::HRTIMER_NORESTART
+            }
 
             #[repr(transparent)]
             pub struct RawHrTimer(Opaque<bindings::hrtimer>);
