@@ -67,7 +67,7 @@ check_units() {
 		source=$("$SCRIPTS/source.sh" "$series")
 		trees+=${trees:+:}${source##*$'\n'}
 	done
-	for folder in integrate console selftests_runner; do
+	for folder in integrate console selftests_runner bench/units; do
 		say "tests/$folder"
 		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=$trees python3 -B -c '
 import sys, unittest

@@ -287,7 +287,7 @@ def arguments(argv):
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--seconds", type=int, default=0, help="length of the cases that take one")
-    parser.add_argument("--seed", help="of the hammer, to repeat a load")
+    parser.add_argument("--seed", help="of the stress, to repeat a load")
     parser.add_argument("--cpus", type=int, default=4, help="of the virtual machine, 4 or more")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
     args = parser.parse_args(argv)

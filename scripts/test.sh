@@ -53,6 +53,7 @@ step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
 step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
+step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
 
 BUILD=
 step "kernel: rust, debug" kernel rust 1
