@@ -44,9 +44,10 @@ const FREED: usize = 1;
 #[repr(transparent)]
 pub struct CallbackCell<C>(Atomic<usize>, PhantomData<C>);
 
-/// The object was freed: the cell does not take a callback any more.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Freed;
+/// The object was freed: the cell does not take a callback any more. With what came out instead,
+/// which is to be dropped.
+#[must_use = "dropped here, it may be dropped under the guard"]
+pub struct Freed<C>(pub Option<C>);
 
 /// An owner of a callback that can be in a [`CallbackCell`].
 ///
@@ -142,21 +143,25 @@ impl<C: Callback> CallbackCell<C> {
         self.0.cmpxchg(from.word, to as usize, Full).is_ok()
     }
 
-    /// Puts a callback in. The second value is what was in before, or could not be put in, and is
-    /// to be dropped, best when the guard is gone.
+    /// Puts a callback in, and returns what was in before or could not be put in. It is to be
+    /// dropped, best when the guard is gone.
     ///
     /// Bounded: two exchanges at most. Fully ordered. Any context, NMI included.
     /// Litmus: callback-publish, callback-guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Freed`] when the cell was freed.
     #[inline]
-    pub fn set(&self, callback: C) -> (Result<(), Freed>, Option<C>) {
+    pub fn set(&self, callback: C) -> Result<Option<C>, Freed<C>> {
         // CAST: The address is what the word holds.
         let word = callback.into_foreign() as usize;
         let prev = self.0.xchg(word, Full);
         if prev == FREED {
-            return (Err(Freed), self.free_again());
+            return Err(Freed(self.free_again()));
         }
         // SAFETY: It was taken out of the word just now.
-        (Ok(()), unsafe { Self::owner(prev) })
+        Ok(unsafe { Self::owner(prev) })
     }
 
     /// Takes the callback out; what is returned is to be dropped. A freed cell stays freed.

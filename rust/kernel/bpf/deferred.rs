@@ -184,10 +184,10 @@ impl Head {
         self.refs.as_atomic().cmpxchg(1, 2, Relaxed).is_ok()
     }
 
-    /// Takes a reference where the caller has one already.
+    /// Takes a reference where the caller has one already. No memory ordering.
     #[inline]
     pub(super) fn get(&self) {
-        self.refs.inc();
+        self.refs.as_atomic().add(1, Relaxed);
     }
 
     /// Drops a reference. Who drops the last one may reuse the link. Litmus: link-reuse.

@@ -57,10 +57,10 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// - What `wanted` says.
     #[inline]
     pub fn install(&self, wanted: &impl Wanted<C>) -> Result {
-        let (result, old) = {
+        let old = {
             let guard = sched::read_lock();
-            let cb = self.get(&guard)?;
-            let seen = cb.callback().look(&guard);
+            let cell = self.get(&guard)?.callback();
+            let seen = cell.look(&guard);
             let same_owner = seen.filter(|seen| wanted.has_owner_of(&seen.borrow()));
             if same_owner.is_some_and(|seen| wanted.is(&seen.borrow())) {
                 return Ok(());
@@ -68,25 +68,42 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             let found = wanted.find()?;
             if let Some(seen) = same_owner {
                 // SAFETY: By the requirements of `Wanted`.
-                if unsafe { cb.callback().transfer(seen, found) } {
+                if unsafe { cell.transfer(seen, found) } {
                     return Ok(());
                 }
             }
             // SAFETY: It was found just now.
-            cb.callback().set(unsafe { wanted.own(found) }?)
+            cell.set(unsafe { wanted.own(found) }?)
         };
         // Outside of the guard: dropping the last owner may be much work.
-        drop(old);
-        result.map_err(|Freed| EPERM)
+        replaced(old)
     }
 
     /// Installs a callback that the caller owns. Otherwise as [`Slot::install`].
     pub fn set_callback(&self, callback: C) -> Result {
-        let (result, old) = {
+        let old = {
             let guard = sched::read_lock();
             self.get(&guard)?.callback().set(callback)
         };
-        drop(old);
-        result.map_err(|Freed| EPERM)
+        replaced(old)
+    }
+}
+
+/// Drops what came out of the cell.
+#[inline]
+fn replaced<C: Callback>(old: Result<Option<C>, Freed<C>>) -> Result {
+    #[cold]
+    #[inline(never)]
+    fn refused<C>(refused: Freed<C>) -> Result {
+        drop(refused);
+        Err(EPERM)
+    }
+
+    match old {
+        Ok(old) => {
+            drop(old);
+            Ok(())
+        }
+        Err(freed) => refused(freed),
     }
 }

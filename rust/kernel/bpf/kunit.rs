@@ -114,10 +114,9 @@ mod tests {
         let cell = CallbackCell::new();
 
         assert!(!cell.is_set());
-        let (result, old) = cell.set(owner()?);
-        assert!(result.is_ok() && old.is_none() && cell.is_set());
-        let (result, old) = cell.set(owner()?);
-        assert!(result.is_ok() && old.is_some());
+        assert!(matches!(cell.set(owner()?), Ok(None)) && cell.is_set());
+        let old = cell.set(owner()?);
+        assert!(matches!(old, Ok(Some(_))));
         drop(old);
         assert_eq!(drops.load(Relaxed), 1);
         assert!(cell.clear().is_some());
@@ -127,14 +126,13 @@ mod tests {
         drop(cell.set(owner()?));
         assert!(cell.free().is_some());
         assert_eq!(drops.load(Relaxed), 3);
-        let (result, refused) = cell.set(owner()?);
-        assert_eq!(result, Err(Freed));
+        let refused = cell.set(owner()?);
+        assert!(matches!(refused, Err(Freed(Some(_)))));
         drop(refused);
         assert_eq!(drops.load(Relaxed), 4);
         assert!(cell.clear().is_none() && !cell.is_set());
         assert!(cell.get(&rcu::read_lock()).is_none());
-        let (result, refused) = cell.set(owner()?);
-        assert!(result == Err(Freed) && refused.is_some());
+        assert!(matches!(cell.set(owner()?), Err(Freed(Some(_)))));
         Ok(())
     }
 

@@ -102,13 +102,21 @@ impl Op {
     /// The operation that a word stands for; `None` for those that are none.
     #[inline]
     pub const fn decode(word: u64) -> Option<Self> {
-        // INVARIANT: What is neither of these came from `encode`. A start is looked for first: it
-        // is what is mostly there.
+        // INVARIANT: What is neither of these came from `encode`.
         match word & CODE {
-            _ if word & START != 0 => Some(Self(word)),
             EMPTY | DRAINING => None,
             _ => Some(Self(word)),
         }
+    }
+
+    /// The same for those that are a start, which is what is there mostly.
+    #[inline]
+    pub const fn decode_start(word: u64) -> Option<Self> {
+        if word & START == 0 {
+            return None;
+        }
+        // INVARIANT: The word came from `encode`.
+        Some(Self(word))
     }
 
     /// Time and flags, if it is a start.

@@ -132,7 +132,10 @@ unsafe fn drain_round<D: Dispatch>(head: NonNull<Head>) -> bool {
     this.performing.store(performing.wrapping_add(1), Relaxed);
     // ... Full: whoever finds it gone sees that. Pairs with `settle` and `queue`.
     let word = pending.xchg(DRAINING, Full);
-    if let Some(op) = Op::decode(word) {
+    if let Some(op) = Op::decode_start(word) {
+        // SAFETY: The queue's reference.
+        unsafe { D::perform(head, op) };
+    } else if let Some(op) = Op::decode(word) {
         // SAFETY: The queue's reference.
         unsafe { D::perform(head, op) };
     } else if word == RETIRE {

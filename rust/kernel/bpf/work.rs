@@ -157,10 +157,8 @@ impl WorkItem {
             op.is_cancel() && cb.payload().cancel()
         };
         if drop_one {
-            if let Some(last) = cb.head().put() {
-                // Does not happen: the caller has a reference.
-                Self::retire(last);
-            }
+            // It is not the last one: the caller has a reference.
+            cb.head().put_or(Self::retire);
         }
     }
 

@@ -12,8 +12,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return (Err(Freed), self.free_again());",
-            "return (Err(Freed), None);",
+            "return Err(Freed(self.free_again()));",
+            "return Err(Freed(None));",
         )],
     },
     Mutation {

@@ -201,6 +201,10 @@ impl<T: Word> Atomic<T> {
         self.rmw::<O>(value, |a| a.swap(self.stored(value), O::RMW))
     }
 
+    pub fn add(&self, value: T, order: Relaxed) {
+        self.fetch_add(value, order);
+    }
+
     pub fn fetch_add<O: Order>(&self, value: T, _: O) -> T {
         let sum = T::of(self.value.get().bits().wrapping_add(value.bits()));
         self.rmw::<O>(sum, |a| a.fetch_add(value.bits(), O::RMW))
