@@ -47,7 +47,7 @@ pub unsafe trait Wanted<C: Callback> {
 }
 
 impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
-    /// Installs a callback, unless it is there already. Bounded: three exchanges at most. Any
+    /// Installs a callback, unless it is there already. Three exchanges at most of the word. Any
     /// context in which the old callback can be dropped; fully ordered when a callback is put in.
     ///
     /// # Errors

@@ -59,8 +59,9 @@ impl<T: AsyncFn> TimerCallback for Owner<T> {
 
 impl<T: AsyncFn> WorkCallback for Owner<T> {
     type Refs = Arc<T>;
+    type Some = ();
 
-    fn hold(installed: &Installed<'_, Self>) -> Result<Arc<T>, HoldError> {
+    fn hold(installed: &Installed<'_, Self>) -> Result<Arc<T>, HoldError<()>> {
         Ok((*installed.callback()).clone())
     }
 

@@ -37,7 +37,8 @@ use crate::{
 use core::ptr::NonNull;
 
 /// How many operations a drain performs on one object before it lets others have their turn, so
-/// that a program that queues in a loop on one CPU cannot keep another one in hard interrupt.
+/// that a program that queues in a loop on one CPU cannot keep another one in the same hard
+/// interrupt.
 const ROUNDS: u32 = 2;
 
 /// What the layers above know of the kinds.

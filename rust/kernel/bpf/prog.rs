@@ -292,18 +292,22 @@ pub struct ProgRefs {
 
 impl WorkCallback for ProgCallback {
     type Refs = ProgRefs;
+    type Some = ProgRef;
 
     #[inline]
-    fn hold(installed: &Installed<'_, Self>) -> Result<ProgRefs, HoldError> {
+    fn hold(installed: &Installed<'_, Self>) -> Result<ProgRefs, HoldError<ProgRef>> {
         // While it is in the cell it has a reference, so if there is none it was taken out.
         let prog = installed.callback().owner().ok_or(HoldError::Replaced)?;
-        let map = installed.container().tryget().ok_or(HoldError::Gone)?;
-        // INVARIANT: As they came out of the object.
-        Ok(ProgRefs {
-            function: installed.callback().function(),
-            map,
-            _prog: prog,
-        })
+        match installed.container().tryget() {
+            // INVARIANT: As they came out of the object.
+            Some(map) => Ok(ProgRefs {
+                function: installed.callback().function(),
+                map,
+                _prog: prog,
+            }),
+            // Its reference may be the last one by now.
+            None => Err(HoldError::Gone(prog)),
+        }
     }
 
     #[inline]

@@ -48,12 +48,11 @@ pub struct WorkItem {
 type Erased = AsyncCb<WorkItem, ()>;
 
 /// Why a callback cannot be held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HoldError {
+pub enum HoldError<R> {
     /// It was replaced just now: look again.
     Replaced,
-    /// What it works on is going away.
-    Gone,
+    /// What it works on is going away. With what was taken already: dropping that may be much work.
+    Gone(R),
 }
 
 /// A callback of work items.
@@ -61,8 +60,11 @@ pub trait WorkCallback: AsyncCallback {
     /// The callback with references to everything that it uses, but for the value.
     type Refs;
 
-    /// Takes the references. Must not sleep.
-    fn hold(installed: &Installed<'_, Self>) -> Result<Self::Refs, HoldError>;
+    /// Some of the references.
+    type Some;
+
+    /// Takes the references. Must not sleep, nor drop a reference.
+    fn hold(installed: &Installed<'_, Self>) -> Result<Self::Refs, HoldError<Self::Some>>;
 
     /// Calls it. Task context; may sleep.
     fn call(held: &Held<'_, Self>);
@@ -85,6 +87,8 @@ impl<'t, C: WorkCallback> Held<'t, C> {
     /// Looks at an object and takes the references; `None` when there is nothing to call.
     #[inline]
     fn new(cb: &AsyncCb<WorkItem, C>, _guard: &'t tasks_trace::Guard) -> Option<Self> {
+        // Dropped after the guard.
+        let _some: C::Some;
         let rcu = sched::read_lock();
         loop {
             let installed = cb.installed(&rcu)?;
@@ -97,7 +101,10 @@ impl<'t, C: WorkCallback> Held<'t, C> {
                         _guard: PhantomData,
                     })
                 }
-                Err(HoldError::Gone) => return None,
+                Err(HoldError::Gone(some)) => {
+                    _some = some;
+                    return None;
+                }
                 // Somebody has put another callback in and dropped this one. A start that was
                 // meant for the new one may have returned 0, so that it has to run.
                 Err(HoldError::Replaced) => {}

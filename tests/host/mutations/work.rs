@@ -58,6 +58,12 @@ pub const MUTATIONS: &[Mutation] = &[
             "Err(HoldError::Replaced) => return None,",
         )],
     },
+    Mutation {
+        name: "dropped-under-the-guard",
+        model: "work_map_goes",
+        says: "dropped under a guard",
+        changes: &[(WORK, "_some = some;", "drop(some);")],
+    },
     // The word of an operation.
     Mutation {
         name: "time-is-rounded-down",

@@ -2,6 +2,9 @@
 
 //! RCU read sides by not being preempted.
 //!
+//! Not on `PREEMPT_RT`, where whatever is called, or traces what is called, may have to sleep on a
+//! lock: there it is `rcu_read_lock()`.
+//!
 //! Since the flavours of RCU became one (Linux 5.0) a grace period also waits for every region in
 //! which preemption, softirqs or interrupts are disabled, hard interrupts and NMIs included. For a
 //! few instructions that do not sleep this is the cheaper read side: it is one instruction at
@@ -28,12 +31,13 @@ unsafe impl ReadSide for super::Guard {}
 /// Evidence that preemption is disabled, and thus of an RCU read side.
 ///
 /// What is done under it must not sleep, and must be short. It is a read side in any context, NMI
-/// included, also inside of whatever tracing looks at: it is neither traced nor seen by lockdep.
+/// included, also inside of whatever tracing looks at: lockdep does not see it, and with
+/// `RUST_INLINE_HELPERS` nothing can trace it.
 ///
 /// # Invariants
 ///
-/// For as long as the guard exists preemption is disabled, or in [`Guard::preemptible`] the RCU
-/// read side lock is held.
+/// For as long as the guard exists preemption is disabled; on `PREEMPT_RT`, and in
+/// [`Guard::preemptible`], the RCU read side lock is held.
 #[must_use = "if unused, the read side ends immediately"]
 pub struct Guard(NotThreadSafe);
 
@@ -48,10 +52,9 @@ impl Guard {
         let rcu = super::read_lock();
         // INVARIANT: The RCU read side lock is held.
         // SAFETY: By the type invariants preemption is disabled.
-        unsafe { bindings::rcu_read_unlock_sched_notrace() };
+        unsafe { unlock() };
         let result = f();
-        // SAFETY: An FFI call without requirements.
-        unsafe { bindings::rcu_read_lock_sched_notrace() };
+        lock();
         // INVARIANT: Preemption was disabled just now.
         drop(rcu);
         result
@@ -64,7 +67,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         // SAFETY: By the type invariants preemption is disabled: nobody can drop the guard while it
         // is borrowed. It cannot have been sent to another thread.
-        unsafe { bindings::rcu_read_unlock_sched_notrace() };
+        unsafe { unlock() };
     }
 }
 
@@ -72,10 +75,40 @@ impl Drop for Guard {
 #[doc(alias = "rcu_read_lock_sched_notrace")]
 #[inline]
 pub fn read_lock() -> Guard {
-    // SAFETY: An FFI call without requirements.
-    unsafe { bindings::rcu_read_lock_sched_notrace() };
+    lock();
     // INVARIANT: Preemption was disabled just now.
     Guard(NotThreadSafe)
+}
+
+#[inline]
+fn lock() {
+    // SAFETY: An FFI call without requirements.
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    unsafe {
+        bindings::rcu_read_lock_sched_notrace()
+    };
+    // SAFETY: An FFI call without requirements.
+    #[cfg(CONFIG_PREEMPT_RT)]
+    unsafe {
+        bindings::rcu_read_lock()
+    };
+}
+
+/// # Safety
+///
+/// The thread must have called [`lock`] without having called this since.
+#[inline]
+unsafe fn unlock() {
+    // SAFETY: By the safety requirements of this function.
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    unsafe {
+        bindings::rcu_read_unlock_sched_notrace()
+    };
+    // SAFETY: By the safety requirements of this function.
+    #[cfg(CONFIG_PREEMPT_RT)]
+    unsafe {
+        bindings::rcu_read_unlock()
+    };
 }
 
 /// Evidence that the context is an RCU read side by itself.

@@ -133,10 +133,16 @@ pub mod sync {
             // SAFETY: Not one, which is what it is for.
             unsafe impl ReadSide for core::mem::ManuallyDrop<super::Guard> {}
 
-            pub struct Guard(super::Guard);
+            pub struct Guard(#[allow(dead_code)] super::Guard);
 
             // SAFETY: A read side.
             unsafe impl ReadSide for Guard {}
+
+            impl Drop for Guard {
+                fn drop(&mut self) {
+                    world().guards(-1);
+                }
+            }
 
             impl Guard {
                 pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -145,6 +151,7 @@ pub mod sync {
             }
 
             pub fn read_lock() -> Guard {
+                world().guards(1);
                 Guard(super::read_lock())
             }
 

@@ -63,6 +63,7 @@ struct Context {
     readers: u32,
     /// Which of this thread's RCU read sides it is.
     section: u64,
+    guards: i32,
 }
 
 /// Memory. It is not used again after it was freed, so that a late access is seen.
@@ -160,6 +161,7 @@ impl World {
                 interrupt: false,
                 readers: 0,
                 section: 0,
+                guards: 0,
             });
             threads.len() - 1
         });
@@ -191,6 +193,18 @@ impl World {
     pub(super) fn may_lock(&self, what: &str) {
         let wrong = !failed() && self.context(|c| c.irqs_off > 0 && !c.interrupt);
         assert!(!wrong, "{what} with interrupts disabled");
+    }
+
+    /// A guard that disables preemption begins, or ends.
+    pub(super) fn guards(&self, change: i32) {
+        self.context(|c| c.guards += change);
+    }
+
+    /// Somebody drops what may be the last reference to a program: much work, and locks that are
+    /// not for such a guard. With interrupts disabled it is put off.
+    pub fn may_put(&self) {
+        let wrong = !failed() && self.context(|c| c.guards > 0 && c.irqs_off == 0);
+        assert!(!wrong, "dropped under a guard: an owner");
     }
 
     /// Runs `f` with interrupts disabled, or in an NMI.

@@ -96,6 +96,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        world().may_put();
         self.0.touch();
         if self.0.refs.dec_and_test() && !failed() {
             let this = core::ptr::from_ref(self.0).cast_mut();
@@ -143,23 +144,26 @@ impl TimerCallback for Owner {
 
 impl WorkCallback for Owner {
     type Refs = Owner;
+    type Some = Owner;
 
     /// As that of `ProgCallback`: a program without references was replaced, or everything is
-    /// going away.
-    fn hold(installed: &Installed<'_, Self>) -> Result<Owner, HoldError> {
+    /// going away; and a map may be without references.
+    fn hold(installed: &Installed<'_, Self>) -> Result<Owner, HoldError<Owner>> {
         installed.container().touch();
         let prog: &Prog = installed.callback();
         // SAFETY: A program's memory stays until the end of the execution; whether it was freed
         // is checked.
         let prog: &'static Prog = unsafe { &*core::ptr::from_ref(prog) };
         prog.touch();
-        if prog.refs.inc_not_zero() {
-            Ok(Owner(prog))
-        } else {
+        if !prog.refs.inc_not_zero() {
             // Whatever took the reference away is seen some time.
             loom::thread::yield_now();
-            Err(HoldError::Replaced)
+            return Err(HoldError::Replaced);
         }
+        if installed.container().gone.load(Relaxed) {
+            return Err(HoldError::Gone(Owner(prog)));
+        }
+        Ok(Owner(prog))
     }
 
     fn call(held: &Held<'_, Self>) {
@@ -170,6 +174,8 @@ impl WorkCallback for Owner {
 /// What a map is here.
 pub(crate) struct Map {
     pub(crate) closed: Atomic<bool>,
+    /// Without a reference.
+    pub(crate) gone: Atomic<bool>,
 }
 
 impl Map {
@@ -179,6 +185,7 @@ impl Map {
         unsafe {
             this.write(Self {
                 closed: Atomic::new(false),
+                gone: Atomic::new(false),
             });
             &*this
         }

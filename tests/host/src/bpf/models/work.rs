@@ -44,6 +44,24 @@ fn work_deferred_start_free_run() {
     });
 }
 
+/// The map goes away, and with it the program, while the work function looks at them: nothing is
+/// called, and what may be the last reference to the program is dropped after the guard.
+#[test]
+fn work_map_goes() {
+    explore(None, || {
+        let map = Map::new();
+        let (slot, prog) = work(map);
+        slot.start().unwrap();
+        map.gone.store(true, Relaxed);
+        let worker = on_cpu(1, run_work);
+        slot.cancel_and_free();
+        map.free();
+        worker.join().unwrap();
+        work_off();
+        assert_eq!(prog.calls.get(), 0, "called without a map");
+    });
+}
+
 /// Two starts and a run: each start is followed by a run that begins later, and references are
 /// neither lost nor gained.
 #[test]
