@@ -48,15 +48,17 @@ fn work_deferred_start_free_run() {
 /// called, and what may be the last reference to the program is dropped after the guard.
 #[test]
 fn work_map_goes() {
-    explore(None, || {
+    explore(4, || {
         let map = Map::new();
         let (slot, prog) = work(map);
         slot.start().unwrap();
         map.gone.store(true, Relaxed);
-        let worker = on_cpu(1, run_work);
-        slot.cancel_and_free();
-        map.free();
-        worker.join().unwrap();
+        let last_user = on_cpu(1, || {
+            slot.cancel_and_free();
+            map.free();
+        });
+        run_work();
+        last_user.join().unwrap();
         work_off();
         assert_eq!(prog.calls.get(), 0, "called without a map");
     });
