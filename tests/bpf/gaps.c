@@ -138,10 +138,14 @@ struct seen {
 	int held, outside, inside, not_probed;
 };
 
-/* Whether an error of stall_at() says that there is nothing to hold at. */
+/*
+ * Whether an error of stall_at() says that there is nothing to hold at: the
+ * middle of an instruction, one of ftrace's, or one too long for a probe, as
+ * only the padding behind a function has it.
+ */
 static bool no_instruction(int err)
 {
-	return err == -EILSEQ || err == -EINVAL;	/* inside of one, of ftrace's */
+	return err == -EILSEQ || err == -EINVAL || err == -ENOSPC;
 }
 
 /*
