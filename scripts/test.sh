@@ -52,7 +52,7 @@ step "kernel: rust" kernel rust
 step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
-step "hazards: rust" on_kernel regress --seconds 20 --kernel-rust
+step "hazards: rust" on_kernel regress --kernel-rust
 step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
 
 BUILD=
@@ -60,5 +60,5 @@ step "kernel: rust, debug" kernel rust 1
 step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
-step "hazards: rust, debug" on_kernel regress --debug --seconds 60 --kernel-rust
+step "hazards: rust, debug" on_kernel regress --debug --kernel-rust
 finish
