@@ -98,16 +98,16 @@ impl Cpu {
     /// Begins a drain: one more in a row when the last one caused it.
     #[inline]
     pub(super) fn begin_drain(&self) {
-        // An NMI may set `NESTED` in between; it then counts for the next drain, or not at all.
-        let chain = self.chain().load(Relaxed);
-        if chain != 0 {
-            self.go_on(chain);
+        if self.chain().load(Relaxed) != 0 {
+            self.go_on();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn go_on(&self, chain: u32) {
+    fn go_on(&self) {
+        // An NMI may set `NESTED` in between; it then counts for the next drain, or not at all.
+        let chain = self.chain().load(Relaxed);
         let depth = if chain & NESTED != 0 {
             core::cmp::min((chain & !NESTED) + 1, !NESTED)
         } else {

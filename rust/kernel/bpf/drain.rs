@@ -54,8 +54,16 @@ impl Dispatch for Kinds {
 #[inline]
 pub(super) fn drain(this: &Cpu) {
     this.begin_drain();
-    perform::drain::<Kinds>(this, this.objects());
-    // Whoever adds the first one has another drain run after this look at the list.
+    let this = perform::drain::<Kinds>(this, this.objects());
+    // Whoever adds the first one has another drain run after this look at the lists.
+    if !(this.progs().is_empty() & this.late().is_empty()) {
+        drain_rest(this);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drain_rest(this: &Cpu) {
     if !this.progs().is_empty() {
         put_progs(this, this);
     }

@@ -22,16 +22,21 @@ const START: u64 = 4;
 const CODE: u64 = 7;
 
 /// How the time of a start is meant.
+///
+/// # Invariants
+///
+/// `START`, and flags in the two bits below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartFlags(u64);
 
 impl StartFlags {
     /// A point in time.
-    pub const ABS: Self = Self(0);
+    pub const ABS: Self = Self(START);
     /// A distance from now.
-    pub const REL: Self = Self(1);
+    pub const REL: Self = Self(START | Self::DISTANCE);
+    const DISTANCE: u64 = 1;
     const PINNED: u64 = 2;
-    const ALL: u64 = Self::REL.0 | Self::PINNED;
+    const ALL: u64 = Self::DISTANCE | Self::PINNED;
 
     /// The same, and the timer is to fire on the CPU that starts it.
     #[inline]
@@ -44,6 +49,7 @@ impl StartFlags {
     #[inline]
     pub const fn from_bpf(flags: u64) -> Option<Self> {
         if flags & !Self::ALL == 0 {
+            // One instruction: `START` and the two flags.
             Some(Self(flags ^ Self::REL.0))
         } else {
             None
@@ -53,13 +59,13 @@ impl StartFlags {
     /// The bits: 1 for a distance from now, 2 for a pinned timer.
     #[inline]
     pub const fn bits(self) -> u64 {
-        self.0
+        self.0 & Self::ALL
     }
 
     /// Whether the time is a point in time.
     #[inline]
     pub const fn is_abs(self) -> bool {
-        self.0 & Self::REL.0 == 0
+        self.0 & Self::DISTANCE == 0
     }
 
     /// Whether the timer is to fire on the CPU that starts it.
@@ -89,8 +95,8 @@ impl Op {
     #[inline]
     pub const fn start(nanos: i64, flags: StartFlags) -> Self {
         // CAST: The bits of the time.
-        // INVARIANT: A time, `START` and flags.
-        Self(nanos as u64 & !CODE | START | flags.0)
+        // INVARIANT: A time, and `START` and flags by the invariants of those.
+        Self(nanos as u64 & !CODE | flags.0)
     }
 
     /// The word for this operation.
@@ -126,7 +132,8 @@ impl Op {
             return None;
         }
         // CAST: The bits of the time.
-        Some(((self.0 | CODE) as i64, StartFlags(self.0 & StartFlags::ALL)))
+        // INVARIANT: `START` is there.
+        Some(((self.0 | CODE) as i64, StartFlags(self.0 & CODE)))
     }
 
     /// Whether it is [`Op::CANCEL`].

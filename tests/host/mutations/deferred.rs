@@ -108,8 +108,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "something is queued and lost",
         changes: &[(
             PERFORM,
-            "unsafe { cpu.add_object(Link::node(head.cast())) };\n}",
-            "let _ = (cpu, head);\n}",
+            "unsafe { Cpu::this().add_object(Link::node(head.cast())) };\n}",
+            "let _ = head;\n}",
         )],
     },
     Mutation {

@@ -77,8 +77,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "has become",
         changes: &[(
             PENDING,
-            "Self(nanos as u64 & !CODE | START",
-            "Self(nanos.wrapping_add(7) as u64 & !CODE | START",
+            "Self(nanos as u64 & !CODE | flags",
+            "Self(nanos.wrapping_add(7) as u64 & !CODE | flags",
         )],
     },
     Mutation {
@@ -87,7 +87,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "left == right",
         changes: &[(
             PENDING,
-            "StartFlags(self.0 & StartFlags::ALL)",
+            "StartFlags(self.0 & CODE)",
             "StartFlags(self.0 & StartFlags::REL.0)",
         )],
     },
