@@ -96,7 +96,7 @@ bench-check: ## compare the instruction counts with those that were committed
 bench-diff: ## what changed between the last two runs of make bench
 	@scripts/bench.py --diff
 
-readme: ## put what make run, regress IMPL=both and test printed into README.md
+readme: ## put what run, regress IMPL=both, test and bench printed into README.md and Documentation
 	@scripts/readme.py
 
 test: ## everything that must hold

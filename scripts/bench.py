@@ -19,9 +19,10 @@ scale       instructions and bytes for each of 1000 to a million timers in one
 load        throughput of several CPUs, and how late callbacks are; in time,
             not in instructions, with its noise.
 
-Everything is also in out/bench.json, with plots beside it (bench-*.svg); the
-file before it goes to out/bench-history/. When not everything was measured, the
-file's name says so (out/bench-rust-only.json).
+Everything is also in out/bench.json, with plots (bench-*.svg) and what was
+printed (bench.txt) beside it; the file before it goes to out/bench-history/.
+When not everything was measured, the file's name says so
+(out/bench-rust-only.json).
 
 --check counts on the Rust kernel once, and compares with a committed baseline.
 --diff measures nothing: it names what changed between two files of results.
@@ -53,9 +54,14 @@ class Run:
         self.args, self.impls = args, impls
         self.kernels = [BenchKernel(impl, args) for impl in impls]
         self.problems = []          # what makes the exit status 1
+        self.report = []            # what was printed, for the file beside the results
         self.data = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                      "kernels": {kernel.impl: kernel.environment() for kernel in self.kernels},
                      "seconds": {}}
+
+    def tell(self, text):
+        print(text)
+        self.report.append(text)
 
     def counts(self):
         columns = {}
@@ -63,13 +69,13 @@ class Run:
             columns[kernel.impl], found = counts.measure(kernel, self.args.only, self.args.boots)
             self.problems += [f"two boots differ: {line}" for line in found]
         self.data.update(boots=self.args.boots, operations=counts.collect(columns))
-        print(counts.render(self.data["operations"], self.impls))
+        self.tell(counts.render(self.data["operations"], self.impls))
 
     def trace(self):
         operations = self.data["trace"] = trace.collect(self.kernels)
         if not operations:
             return
-        print(trace.render(operations, self.impls))
+        self.tell(trace.render(operations, self.impls))
         for name in self.args.profile:
             if name not in operations:
                 raise RegressError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
@@ -77,19 +83,18 @@ class Run:
 
     def memory(self):
         self.data["memory"] = {kernel.impl: memory.measure(kernel) for kernel in self.kernels}
-        print(memory.render(self.data["memory"], self.impls))
+        self.tell(memory.render(self.data["memory"], self.impls))
 
     def scale(self):
         self.data["scale"] = {kernel.impl: scale.measure(kernel) for kernel in self.kernels}
-        print(scale.render(self.data["scale"], self.impls))
+        self.tell(scale.render(self.data["scale"], self.impls))
         self.problems += [f"more timers make '{phase}' slower on Rust than on C"
                           for phase in scale.steeper(self.data["scale"])]
 
     def load(self):
         results = self.data["load"] = load.collect(self.kernels)
-        print(load.render_throughput(results, self.impls))
-        print()
-        print(load.render_latency(results, self.impls))
+        self.tell(load.render_throughput(results, self.impls) + "\n")
+        self.tell(load.render_latency(results, self.impls))
 
 
 # In the order of the report, each a method of Run.
@@ -140,7 +145,8 @@ def measure(run, parts):
         started = time.monotonic()
         getattr(run, part)()
         seconds = run.data["seconds"][part] = round(time.monotonic() - started, 1)
-        print(flush=True)
+        run.tell("")
+        sys.stdout.flush()
         say(f"{part}: {seconds:.0f} s")
     run.data["problems"] = run.problems
     whole = list(parts) == list(PARTS) and not args.only
@@ -217,8 +223,9 @@ def main(argv):
         print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
         return 130
     for line in run.problems:
-        print(f"PROBLEM: {line}")
-    print(summary(run, path))
+        run.tell(f"PROBLEM: {line}")
+    run.tell(summary(run, path))
+    path.with_suffix(".txt").write_text("\n".join(run.report) + "\n", encoding="utf-8")
     return 1 if run.problems else 0
 
 

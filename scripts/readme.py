@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Put into README.md what the commands printed, as it was.
+"""Put into README.md and Documentation/ what the commands printed, as it was.
 
-Each block between <!-- out/NAME.txt --> and <!-- end of output --> becomes that
-file, which make run, make regress and make test leave; a block whose file is
-not there stays as it is and is named.
+A block in README.md between <!-- out/NAME.txt --> and <!-- end of output -->, or
+in a document between ".. out/NAME.txt" and ".. end of output", becomes that file,
+which make run, make regress, make test or make bench leaves. The plots that a
+document shows as rust_async_NAME.svg become out/NAME.svg. What is not in out/
+stays as it is and is named.
 """
 
 import re
@@ -12,32 +14,58 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(<!-- (out/[\w-]+\.txt) -->\n```\n).*?(```\n<!-- end of output -->\n)", re.DOTALL)
+README = re.compile(r"(?P<begin><!-- (?P<name>out/[\w-]+\.txt) -->\n```\n).*?"
+                    r"(?P<end>```\n<!-- end of output -->\n)", re.DOTALL)
+DOCUMENT = re.compile(r"(?P<begin>\.\. (?P<name>out/[\w-]+\.txt)\n\n::\n\n).*?"
+                      r"(?P<end>\n\.\. end of output\n)", re.DOTALL)
+PLOT = re.compile(r"^\.\. kernel-figure:: (rust_async_([\w-]+\.svg))$", re.MULTILINE)
 
 
-def filled(text, read, say):
+def filled(text, block, indent, read, say):
+    """The text with its blocks filled; read() gives a file of out/, or None."""
     def fill(match):
-        said = read(match[2])
+        said = read(match["name"])
         if said is None:
-            say(f"{match[2]} is not there: its block stays as it is")
+            say(f"{match['name']} is not there: its block stays as it is")
             return match[0]
-        return match[1] + said.rstrip() + "\n" + match[3]
-    return BLOCK.sub(fill, text)
+        lines = [(indent + line).rstrip() for line in said.rstrip().splitlines()]
+        return match["begin"] + "\n".join(lines) + "\n" + match["end"]
+    return block.sub(fill, text)
+
+
+def plots(text):
+    """What the document shows: (its name there, its name in out/)."""
+    return [(name, f"out/{source}") for name, source in PLOT.findall(text)]
 
 
 def main():
+    changed = []
+
+    def say(text):
+        print(f"readme: {text}", file=sys.stderr)
+
     def read(name):
         path = ROOT / name
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
-    readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = filled(old, read, lambda text: print(f"readme: {text}", file=sys.stderr))
-    if new != old:
-        part = readme.with_name("README.md.new")
-        part.write_text(new, encoding="utf-8")
-        part.replace(readme)
-    print("readme: " + ("changed" if new != old else "nothing to do"))
+    def write(path, text):
+        if read(path) != text:
+            part = ROOT / f"{path}.new"
+            part.write_text(text, encoding="utf-8")
+            part.replace(ROOT / path)
+            changed.append(path)
+
+    write("README.md", filled(read("README.md"), README, "", read, say))
+    for path in sorted((ROOT / "Documentation").rglob("*.rst")):
+        text = path.read_text(encoding="utf-8")
+        write(str(path.relative_to(ROOT)), filled(text, DOCUMENT, "    ", read, say))
+        for name, source in plots(text):
+            plot = read(source)
+            if plot is None:
+                say(f"{source} is not there: {name} stays as it is")
+            else:
+                write(str((path.parent / name).relative_to(ROOT)), plot)
+    print("readme: " + (f"changed {', '.join(changed)}" if changed else "nothing to do"))
 
 
 if __name__ == "__main__":
