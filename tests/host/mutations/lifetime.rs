@@ -214,6 +214,19 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "takes-out-only-its-own",
+        model: "install_other_function_and_set_and_free",
+        says: "FREED did not stay",
+        changes: &[(
+            CALLBACK,
+            "return Err(Freed(self.free_again()));",
+            "return Err(Freed(match self.0.cmpxchg(word, FREED, Full) {\n\
+             Ok(_) => unsafe { Self::owner(word) },\n\
+             Err(_) => None,\n\
+             }));",
+        )],
+    },
+    Mutation {
         name: "transfer-to-another-program",
         model: "install_other_function_and_program",
         says: "a reference is dropped twice",

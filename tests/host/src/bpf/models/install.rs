@@ -4,7 +4,10 @@
 
 use super::*;
 use crate::{
-    bpf::{callback::CallbackCell, install::Wanted},
+    bpf::{
+        callback::{CallbackCell, Freed},
+        install::Wanted,
+    },
     sync::rcu::sched,
 };
 
@@ -197,6 +200,37 @@ fn install_other_function_and_free() {
         });
         drop(cell.free());
         second.join().unwrap();
+        assert!(!cell.is_set(), "FREED did not stay");
+        program.ends();
+    });
+}
+
+/// The same, and a third one puts a callback over FREED and takes it out again, which may be the
+/// one that has been handed the reference meanwhile.
+#[test]
+fn install_other_function_and_set_and_free() {
+    explore(None, || {
+        let program = Program::new();
+        let wanted = Running(program, 1);
+        let part = move |function| {
+            let running = Running(program, function);
+            // SAFETY: It comes from `find`.
+            unsafe { running.own(running.find().unwrap()) }.unwrap()
+        };
+        let cell: &CallbackCell<Part> = world().keep(CallbackCell::new());
+        let second = on_cpu(1, move || {
+            let guard = sched::read_lock();
+            if let Some(seen) = cell.look(&guard) {
+                // SAFETY: Both are functions of one program.
+                unsafe { cell.transfer(seen, wanted.find().unwrap()) };
+            }
+        });
+        let third = on_cpu(2, move || match cell.set(part(0)) {
+            Ok(old) | Err(Freed(old)) => drop(old),
+        });
+        drop(cell.free());
+        second.join().unwrap();
+        third.join().unwrap();
         assert!(!cell.is_set(), "FREED did not stay");
         program.ends();
     });
