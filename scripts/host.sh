@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-RUST_NEEDED=1.82
+RUST_NEEDED=1.85
 HOST=$ROOT/tests/host
 
 what=${1:-all}

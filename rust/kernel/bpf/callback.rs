@@ -67,7 +67,8 @@ pub unsafe trait Callback: ForeignOwnable + Send {}
 /// `'g`.
 pub struct Seen<'g, C> {
     word: usize,
-    _guard: PhantomData<(&'g (), fn() -> C)>,
+    _guard: PhantomData<&'g ()>,
+    _callback: PhantomData<fn() -> C>,
 }
 
 impl<C> Clone for Seen<'_, C> {
@@ -121,6 +122,7 @@ impl<C: Callback> CallbackCell<C> {
         (word > FREED).then_some(Seen {
             word,
             _guard: PhantomData,
+            _callback: PhantomData,
         })
     }
 

@@ -6,8 +6,10 @@
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports, unreachable_pub, non_camel_case_types)]
-#![allow(non_upper_case_globals, unexpected_cfgs, clippy::all)]
+#![allow(non_upper_case_globals, unexpected_cfgs)]
 
+// Only the kernel's files are for clippy.
+#[allow(clippy::all, clippy::cast_lossless)]
 mod shim;
 
 pub use shim::{atomic, bindings, irq_work, prelude, processor, sync, time, types};
@@ -19,5 +21,6 @@ mod bpf {
 
     pub(crate) use crate::shim::{container, prog_ref};
 
+    #[allow(clippy::all)]
     mod models;
 }

@@ -110,10 +110,10 @@ fn finish(head: &'static Head) -> Vec<Op> {
         world().cpus.iter().all(|cpu| !cpu.work.raised.get()),
         "an interrupt is left"
     );
-    // SAFETY: `reclaim` is the function.
     let last = head
         .put()
         .expect("a reference is left: something is queued and lost");
+    // SAFETY: `reclaim` is the function.
     unsafe { last.retire(reclaim) };
     done
 }
@@ -169,7 +169,7 @@ fn deferred_drain_enqueue_settle() {
         settle(head);
         let before = DONE.with_borrow(|done| done.iter().any(|(_, done)| *done == op(1)));
         drainer.join().unwrap();
-        let _ = nmi.join().unwrap();
+        nmi.join().unwrap();
         let done = finish(head);
         assert!(
             before || !done.contains(&op(1)),

@@ -27,7 +27,7 @@ fn order_deferred_start_then_cancel() {
         });
         let after = started.load(Acquire);
         slot.cancel_async().unwrap();
-        let _ = starter.join().unwrap();
+        starter.join().unwrap();
         settle_down();
         assert!(!after || armed().is_empty(), "an older start has won");
         end(slot, map);
@@ -49,7 +49,7 @@ fn order_deferred_cancel_then_start() {
         });
         let after = cancelled.load(Acquire);
         slot.start(2, REL).unwrap();
-        let _ = canceller.join().unwrap();
+        canceller.join().unwrap();
         settle_down();
         assert!(!after || armed() == [2], "an older cancel has won");
         end(slot, map);

@@ -74,7 +74,7 @@ fn work_start_start_run() {
         let starter = on_cpu(1, || slot.start().unwrap());
         let deferred_starter = on_cpu(1, || deferred(1, || slot.start().unwrap()));
         run_work();
-        let _ = starter.join().unwrap();
+        starter.join().unwrap();
         deferred_starter.join().unwrap();
         work_off();
         assert!((1..=2).contains(&prog.calls.get()), "a start was lost");
