@@ -40,6 +40,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # Found beside this file:
+import command  # noqa: E402
 from bench import baseline, counts, diff, load, memory, plots, scale, store, trace  # noqa: E402
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
@@ -205,23 +206,12 @@ def summary(run, path):
 
 def main(argv):
     args = arguments(argv)
-    try:
-        if args.diff is not None:
-            return compare(args.diff)
-        run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))
-        if args.check or args.renew:
-            return check(run)
-        path = measure(run, args.parts or PARTS)
-    except RegressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
-              "same command again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
-        return 130
+    if args.diff is not None:
+        return compare(args.diff)
+    run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))
+    if args.check or args.renew:
+        return check(run)
+    path = measure(run, args.parts or PARTS)
     for line in run.problems:
         run.tell(f"PROBLEM: {line}")
     run.tell(summary(run, path))
@@ -230,4 +220,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command.run(main, RegressError))

@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from console import find_reports, read_console  # noqa: E402  (found beside this file)
+import command  # noqa: E402  (found beside this file)
+from console import find_reports, read_console  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parent
 ROOT = SCRIPTS.parent
@@ -302,20 +303,9 @@ def main(argv):
     args = arguments(argv)
     impls = ("c", "rust") if args.impl == "both" else (args.impl,)
     columns, cases = {}, []
-    try:
-        kernels = [Kernel(impl, args) for impl in impls]
-        for kernel in kernels:
-            cases, columns[kernel.impl] = run_kernel(kernel, args)
-    except RegressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
-              "same command again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
-        return 130
+    kernels = [Kernel(impl, args) for impl in impls]
+    for kernel in kernels:
+        cases, columns[kernel.impl] = run_kernel(kernel, args)
     found = problems(cases, columns)
     parts = ["regress", *([] if args.impl == "both" else [args.impl]),
              *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
@@ -330,4 +320,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command.run(main, RegressError))

@@ -20,6 +20,7 @@ import time
 import zlib
 from pathlib import Path
 
+import command
 from selftests import build, catalog, run, table
 from selftests.parse import Result
 
@@ -136,22 +137,10 @@ def main(argv):
     signal.signal(signal.SIGTERM, interrupted)       # the virtual machine must end with us
     impls = ("c", "rust") if args.impl == "both" else (args.impl,)
     columns, built = {}, {}
-    try:
-        for impl in impls:          # a missing kernel is said before the first boot
-            kernel_for(impl, args)
-        for impl in impls:
-            columns[impl], built[impl] = run_one(impl, args)
-    except (build.BuildError, run.RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
-              "same command again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if "BPF_ASYNC_OUTER" not in os.environ:      # else the script that called us says it
-            print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
-        return 130
+    for impl in impls:          # a missing kernel is said before the first boot
+        kernel_for(impl, args)
+    for impl in impls:
+        columns[impl], built[impl] = run_one(impl, args)
     failures = table.problems(columns)
     parts = ["selftests", *([] if args.impl == "both" else [args.impl]),
              *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
@@ -168,4 +157,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command.run(main, build.BuildError, run.RunError))

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from regress import RESULT, SCRIPTS, Kernel, RegressError, cache  # noqa: E402  (found beside this file)
+import command  # noqa: E402  (found beside this file)
+from regress import RESULT, SCRIPTS, Kernel, RegressError, cache  # noqa: E402
 
 CASE = "stress"
 SEED = re.compile(r"^\s*seed (\d+),")
@@ -121,21 +122,9 @@ def main(argv):
     args = arguments(argv)
     if args.check_only:
         return 0
-    log = Log()
-    try:
-        kernel = StressKernel(args)
-        kernel.make()
-        log, status = run(kernel, args)
-    except RegressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
-              "same command again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
-        return 130
+    kernel = StressKernel(args)
+    kernel.make()
+    log, status = run(kernel, args)
     problem = log.problem(status)
     if problem:
         print(f"FAIL: {kernel.label}: {problem}")
@@ -148,4 +137,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command.run(main, RegressError))
