@@ -13,12 +13,19 @@ struct elem {
 	u64 magic;
 };
 
-struct {
+struct wq_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, int);
 	__type(value, struct elem);
-} victims SEC(".maps");
+} victims SEC(".maps"), inner SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, int);
+	__array(values, struct wq_map);
+} outer SEC(".maps") = { .values = { &inner } };
 
 volatile u64 called, broken;	/* the callback */
 volatile u64 begun, ended;	/* the work function */
@@ -42,20 +49,43 @@ static __always_inline struct elem *lookup(void)
 	return bpf_map_lookup_elem(&victims, &key);
 }
 
+static __always_inline int start(struct elem *e, void *map)
+{
+	int err;
+
+	e->magic = MAGIC;
+	err = bpf_wq_init(&e->wq, map, 0);
+	if (!err)
+		err = bpf_wq_set_callback(&e->wq, callback, 0);
+	if (!err)
+		err = bpf_wq_start(&e->wq, 0);
+	return err;
+}
+
 SEC("tc")
 int arm(struct __sk_buff *skb)
 {
 	struct elem *e = lookup();
 
+	result = e ? start(e, &victims) : -2;
+	return 0;
+}
+
+/* The same in a map that the program does not keep. */
+SEC("tc")
+int arm_inner(struct __sk_buff *skb)
+{
+	struct elem *e;
+	void *map;
+	int key = 0;
+
 	result = -2;
-	if (!e)
+	map = bpf_map_lookup_elem(&outer, &key);
+	if (!map)
 		return 0;
-	e->magic = MAGIC;
-	result = bpf_wq_init(&e->wq, &victims, 0);
-	if (!result)
-		result = bpf_wq_set_callback(&e->wq, callback, 0);
-	if (!result)
-		result = bpf_wq_start(&e->wq, 0);
+	e = bpf_map_lookup_elem(map, &key);
+	if (e)
+		result = start(e, map);
 	return 0;
 }
 

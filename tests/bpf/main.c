@@ -24,7 +24,7 @@
 #include "regress.h"
 
 static const struct test *const tables[] = {
-	lifetime_tests, gaps_tests, semantics_tests, refs_tests, races_tests, lockup_tests,
+	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests, lockup_tests,
 	stress_tests,
 };
 
