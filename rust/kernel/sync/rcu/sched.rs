@@ -72,6 +72,19 @@ impl Drop for Guard {
 }
 
 /// Begins an RCU read side by disabling preemption.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::sync::rcu::sched;
+///
+/// let guard = sched::read_lock();
+/// // What RCU protects can be looked at; nothing here may sleep, or take long.
+/// let found = 6;
+/// // Here it may take long, and what was found is still protected.
+/// let result = guard.preemptible(|| found * 7);
+/// assert_eq!(result, 42);
+/// ```
 #[doc(alias = "rcu_read_lock_sched_notrace")]
 #[inline]
 pub fn read_lock() -> Guard {
