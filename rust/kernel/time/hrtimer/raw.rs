@@ -28,7 +28,8 @@ pub(crate) fn no_restart() -> bindings::hrtimer_restart {
 pub enum Clock {
     /// Monotonic time, standing still in suspend.
     Monotonic,
-    /// Wall-clock time, which can be set.
+    /// Wall-clock time, which can be set. A distance from now ([`Mode::REL`]) counts on that clock,
+    /// too, and moves when it is set.
     Realtime,
     /// Monotonic time, going on in suspend.
     Boottime,
@@ -235,7 +236,8 @@ impl<T: DynHrTimerCallback> DynHrTimer<T> {
                 // first.
                 // SAFETY: `slot` is valid for writes and pinned. The timer only expires while the
                 // struct around it exists, because `drop` cancels it.
-                RawHrTimer::setup(slot, Self::expired, clock, Mode::REL);
+                // `ABS`: with `REL` the C code would put a timer on `CLOCK_REALTIME` on another clock.
+                RawHrTimer::setup(slot, Self::expired, clock, Mode::ABS);
                 Ok::<(), core::convert::Infallible>(())
             })
         };
@@ -299,6 +301,10 @@ mod tests {
         },
         Completion, //
     };
+    use crate::time::{
+        Instant,
+        RealTime, //
+    };
 
     const FAR: i64 = 3600 * 1_000_000_000;
 
@@ -359,6 +365,17 @@ mod tests {
         timer.as_ref().start(FAR, Mode::REL);
         assert_eq!(timer.data().left.load(Relaxed), 1);
         drop(timer);
+        Ok(())
+    }
+
+    /// A point in wall-clock time is one, and not one of another clock.
+    #[test]
+    fn wall_clock_is_wall_clock() -> Result {
+        let timer = KBox::pin_init(DynHrTimer::new(Clock::Realtime, Count::new(1)), GFP_KERNEL)?;
+        let at = Instant::<RealTime>::now().as_nanos() + 1_000_000;
+        timer.as_ref().start(at, Mode::ABS);
+        timer.data().done.wait_for_completion();
+        assert!(Instant::<RealTime>::now().as_nanos() >= at);
         Ok(())
     }
 
