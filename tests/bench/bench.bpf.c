@@ -105,6 +105,22 @@ static int w_fn2(void *map, int *key, void *e)
 
 #define NOTHING do {} while (0)
 
+/* Sixty-four subprograms that are never called, but are there. */
+volatile u32 call_all;
+#define F1(n)	static __noinline u64 f##n(u64 x) { fired += x; return x + __COUNTER__; }
+#define C1(n)	x = f##n(x);
+#define EIGHT(M, n)	M(n##0) M(n##1) M(n##2) M(n##3) M(n##4) M(n##5) M(n##6) M(n##7)
+#define ALL(M)	EIGHT(M, 0) EIGHT(M, 1) EIGHT(M, 2) EIGHT(M, 3) EIGHT(M, 4) EIGHT(M, 5) EIGHT(M, 6) EIGHT(M, 7)
+#define FILL() do {					\
+	if (call_all) {					\
+		u64 x = 0;				\
+		ALL(C1)					\
+	}						\
+	asm volatile("" ::: "memory");			\
+} while (0)
+
+ALL(F1)
+
 /*
  * A program that goes through the elements of an array: BEFORE and AFTER are
  * not counted, OP is. In them: e, the element; key; zero, an empty value.
@@ -190,6 +206,8 @@ T(t_set_first, T_FREE(); T_INIT(), ret = T_SET(t_fn), OK)
 T(t_set_same, T_SET(t_fn), ret = T_SET(t_fn), OK)
 T(t_set_fn, T_SET(t_fn), ret = T_SET(t_fn2), OK)
 T(t_set_other, NOTHING, ret = T_SET(t_fn2), OK)	/* t_ready was another program */
+/* Subprograms are in the order in which instructions refer to them: the callbacks last. */
+T(t_set_far, FILL(); T_SET(t_fn), ret = T_SET(t_fn2), OK)
 /* Stopped afterwards: not a word about how the kernel's tree of timers is balanced. */
 T(t_start, T_STOP(), ret = T_FAR(), T_STOP(); OK)
 T(t_restart, T_FAR(), ret = T_FAR(), T_STOP(); OK)

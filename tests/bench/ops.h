@@ -42,6 +42,7 @@ static const struct operation ops[] = {
 	{ "set first", "t_set_first", ON, .elements = FEW, .floor = "floor call", .what = "set_callback(), none before" },
 	{ "set same", "t_set_same", ON, "t_ready", .floor = "floor call", .what = "set_callback(), the same" },
 	{ "set function", "t_set_fn", ON, "t_ready", .floor = "floor call", .what = "set_callback(), another function of the program" },
+	{ "set far", "t_set_far", ON, "t_ready", .floor = "floor call", .what = "set_callback(), another function, the last of 66" },
 	{ "set program", "t_set_other", ON, "t_ready", .floor = "floor call", .what = "set_callback(), another program's before" },
 	{ "start", "t_start", ON, "t_ready", .floor = "floor start", .what = "start(), stopped" },
 	{ "re-arm", "t_restart", ON, "t_ready", .floor = "floor re-arm", .what = "start(), started" },

@@ -214,6 +214,12 @@ impl<P, C> AsyncCb<P, C> {
 }
 
 impl<P, C: AsyncCallback> AsyncCb<P, C> {
+    /// Whether the object is, or until it was freed was, one of `container`.
+    #[inline]
+    pub(super) fn is_in(&self, container: &C::Container) -> bool {
+        self.container.load(Relaxed) & !GONE == core::ptr::from_ref(container) as usize
+    }
+
     /// The callback, if there is one and the object was not freed. Any context.
     ///
     /// This is the only way to something that can be called. See the head of this file for why the

@@ -71,7 +71,9 @@ impl<T: AsyncFn> WorkCallback for Owner<T> {
 }
 
 impl<P: Payload<Owner<T>>, T: AsyncFn> Slot<P, Owner<T>> {
-    /// Allocates an object of `domain` and puts it into the slot. Any context, NMI included.
+    /// Allocates an object of `domain` and puts it into the slot. Any context but NMI, and not
+    /// under a lock that a wake-up takes: a domain that is being closed meanwhile may have to be
+    /// told that this was its last object.
     ///
     /// # Errors
     ///
@@ -84,25 +86,29 @@ impl<P: Payload<Owner<T>>, T: AsyncFn> Slot<P, Owner<T>> {
         unsafe { self.init_in(domain, core::ptr::null_mut(), config) }
     }
 
-    /// Installs a function. May sleep when `flags` say so.
+    /// Installs a function; `domain` is that of the object. May sleep when `flags` say so. Any
+    /// context in which memory can be allocated.
     ///
     /// # Errors
     ///
-    /// - `EINVAL` when there is no object.
+    /// - `EINVAL` when there is no object, or one of another domain.
     /// - `EPERM` when it was freed meanwhile, or the domain is closed.
     /// - `ENOMEM` when there is no memory.
     pub fn set_fn(&self, domain: &Domain, function: Arc<T>, flags: Flags) -> Result {
         domain.hold_open(|| {
-            // SAFETY: A box in an object is dropped before the object's domain is empty, one that
-            // could not be put into an object before `hold_open` returns; then the domain waits for
-            // RCU callbacks.
+            // SAFETY: A box in an object of the domain is dropped before the domain is empty, one
+            // that could not be put into an object before `hold_open` returns; then the domain
+            // waits for RCU callbacks.
             let owner = unsafe { RcuBox::new(function, flags) }?;
-            self.set_callback(owner)
+            self.set_callback(domain, owner)
         })
     }
 }
 
-/// A slot for a timer whose callback is in Rust.
+/// A slot for a timer whose callback is in Rust. As `bpf_timer`, one on [`Clock::Realtime`] is a timer
+/// on the monotonic clock.
+///
+/// [`Clock::Realtime`]: crate::time::hrtimer::raw::Clock::Realtime
 pub type TimerSlot<T> = Slot<Timer, Owner<T>>;
 
 /// A slot for a work item whose callback is in Rust.

@@ -27,6 +27,10 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::ForeignOwnable, //
 };
 use core::{
@@ -34,6 +38,12 @@ use core::{
     mem::MaybeUninit,
     ptr::NonNull, //
 };
+
+/// Where functions were found in their programs: by some bits of the address, an index.
+///
+/// A hint and no more: programs share an entry, and come and go. Of all programs, so that the
+/// entries are hardly ever written.
+static HINTS: [Atomic<i16>; 64] = [const { Atomic::new(0) }; 64];
 
 /// A function of a loaded program that is protected for `'a`.
 ///
@@ -47,39 +57,6 @@ pub struct Subprog<'a>(
 );
 
 impl Subprog<'_> {
-    /// The subprogram of `aux`'s program that begins at `function`.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when there is none.
-    ///
-    /// # Safety
-    ///
-    /// `aux` must be that of a loaded program, valid for the lifetime of what is returned.
-    unsafe fn find(aux: *const bindings::bpf_prog_aux, function: usize) -> Result<Self> {
-        // SAFETY: By the safety requirements of this function. Array and count are set when a
-        // program is loaded, and stay; a program without subprograms has the count 0.
-        let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt as usize) };
-        // SAFETY: `i` is in bounds, and every entry is a subprogram.
-        let at = |i| {
-            Self(
-                unsafe { NonNull::new_unchecked(*funcs.add(i)) },
-                PhantomData,
-            )
-        };
-
-        for i in 1..count {
-            if at(i).function() == function {
-                return Ok(at(i));
-            }
-        }
-        // The first is the program itself, which is hardly ever a callback.
-        if count > 0 && at(0).function() == function {
-            return Ok(at(0));
-        }
-        Err(EINVAL)
-    }
-
     /// The address of its code.
     #[inline]
     fn function(&self) -> usize {
@@ -112,6 +89,46 @@ impl Subprog<'_> {
         // The verifier has checked that the callback returns 0.
         // SAFETY: By the type invariants and the safety requirements of this function.
         unsafe { call(self.function(), map, value) };
+    }
+}
+
+/// The subprograms of a program that is protected for `'a`.
+///
+/// # Invariants
+///
+/// The pointer is that of an array of `count` subprograms.
+#[derive(Clone, Copy)]
+struct Funcs<'a> {
+    funcs: *const *mut bindings::bpf_prog,
+    count: usize,
+    _program: PhantomData<&'a bindings::bpf_prog>,
+}
+
+impl<'a> Funcs<'a> {
+    /// # Safety
+    ///
+    /// The two must be those of a loaded program that is protected for `'a`.
+    #[inline]
+    unsafe fn new(funcs: *const *mut bindings::bpf_prog, count: usize) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        Self {
+            funcs,
+            count,
+            _program: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn at(self, index: usize) -> Option<Subprog<'a>> {
+        if index >= self.count {
+            return None;
+        }
+        // INVARIANT: An entry of the array.
+        // SAFETY: It is in bounds, and every entry is a subprogram.
+        Some(Subprog(
+            unsafe { NonNull::new_unchecked(*self.funcs.add(index)) },
+            PhantomData,
+        ))
     }
 }
 
@@ -167,6 +184,20 @@ impl WantedFunction {
         // INVARIANT: By the safety requirements of this function.
         Self { aux, function }
     }
+
+    #[inline]
+    fn funcs(&self) -> Funcs<'_> {
+        // SAFETY: By the type invariants. Array and count are set when a program is loaded, and
+        // stay; a program without subprograms has the count 0.
+        unsafe { Funcs::new((*self.aux).func, (*self.aux).real_func_cnt as usize) }
+    }
+
+    /// Where it was found last, or another one that shares the entry was.
+    #[inline]
+    fn hint(&self) -> &'static Atomic<i16> {
+        // The code of a subprogram begins in a piece of 64 bytes of its own.
+        &HINTS[self.function / 64 % HINTS.len()]
+    }
 }
 
 // SAFETY: An owner is a subprogram with a reference to its program: any subprogram of the same
@@ -182,16 +213,29 @@ unsafe impl Wanted<ProgCallback> for WantedFunction {
         current.function() == self.function
     }
 
+    #[inline]
+    fn find(&self) -> Option<*mut c_void> {
+        // CAST: An index is not negative.
+        let func = self.funcs().at(self.hint().load(Relaxed) as usize)?;
+        (func.function() == self.function).then(|| func.0.as_ptr().cast())
+    }
+
     /// # Errors
     ///
     /// `EINVAL` when the program has no such function.
-    #[inline]
-    fn find(&self) -> Result<*mut c_void> {
-        // SAFETY: By the type invariants.
-        Ok(unsafe { Subprog::find(self.aux, self.function) }?
-            .0
-            .as_ptr()
-            .cast())
+    fn search(&self) -> Result<*mut c_void> {
+        let funcs = self.funcs();
+        let mut index = 0;
+
+        while let Some(func) = funcs.at(index.into()) {
+            if func.function() == self.function {
+                // CAST: There are at most some hundred subprograms in a program.
+                self.hint().store(index as i16, Relaxed);
+                return Ok(func.0.as_ptr().cast());
+            }
+            index += 1u16;
+        }
+        Err(EINVAL)
     }
 
     /// # Errors

@@ -117,7 +117,13 @@ unsafe impl Wanted<Part> for Running {
         core::ptr::eq(*current, &self.0.functions[self.1])
     }
 
-    fn find(&self) -> Result<*mut c_void> {
+    fn find(&self) -> Option<*mut c_void> {
+        let function = core::ptr::from_ref(&self.0.functions[self.1]);
+        // The first is where it is looked for.
+        (self.1 == 0).then(|| function.cast_mut().cast())
+    }
+
+    fn search(&self) -> Result<*mut c_void> {
         Ok(core::ptr::from_ref(&self.0.functions[self.1])
             .cast_mut()
             .cast())
@@ -125,7 +131,7 @@ unsafe impl Wanted<Part> for Running {
 
     unsafe fn own(&self, found: *mut c_void) -> Result<Part> {
         assert!(self.0.refs.inc_not_zero(), "the program is running");
-        // SAFETY: It comes from `find`.
+        // SAFETY: It comes from `search`.
         Ok(Part(unsafe { &*found.cast() }))
     }
 }
@@ -189,13 +195,13 @@ fn install_other_function_and_free() {
         let program = Program::new();
         let wanted = Running(program, 1);
         let cell: &CallbackCell<Part> = world().keep(CallbackCell::new());
-        // SAFETY: It comes from `find`.
-        drop(cell.set(unsafe { wanted.own(Running(program, 0).find().unwrap()) }.unwrap()));
+        // SAFETY: It comes from `search`.
+        drop(cell.set(unsafe { wanted.own(Running(program, 0).search().unwrap()) }.unwrap()));
         let second = on_cpu(1, move || {
             let guard = sched::read_lock();
             if let Some(seen) = cell.look(&guard) {
                 // SAFETY: Both are functions of one program.
-                unsafe { cell.transfer(seen, wanted.find().unwrap()) };
+                unsafe { cell.transfer(seen, wanted.search().unwrap()) };
             }
         });
         drop(cell.free());
@@ -214,15 +220,15 @@ fn install_other_function_and_set_and_free() {
         let wanted = Running(program, 1);
         let part = move |function| {
             let running = Running(program, function);
-            // SAFETY: It comes from `find`.
-            unsafe { running.own(running.find().unwrap()) }.unwrap()
+            // SAFETY: It comes from `search`.
+            unsafe { running.own(running.search().unwrap()) }.unwrap()
         };
         let cell: &CallbackCell<Part> = world().keep(CallbackCell::new());
         let second = on_cpu(1, move || {
             let guard = sched::read_lock();
             if let Some(seen) = cell.look(&guard) {
                 // SAFETY: Both are functions of one program.
-                unsafe { cell.transfer(seen, wanted.find().unwrap()) };
+                unsafe { cell.transfer(seen, wanted.search().unwrap()) };
             }
         });
         let third = on_cpu(2, move || match cell.set(part(0)) {

@@ -68,7 +68,7 @@ fn lifetime_freed_is_never_called() {
         let returned: &Atomic<bool> = world().keep(Atomic::new(false));
         slot.start(1, REL).unwrap();
 
-        let writer = on_cpu(1, || slot.set_callback(late.owner()));
+        let writer = on_cpu(1, || slot.set_callback(map, late.owner()));
         let softirq = on_cpu(1, || {
             let before = returned.load(Acquire);
             let calls = || prog.calls.get() + late.calls.get();
@@ -101,7 +101,7 @@ fn lifetime_freed_work_is_never_called() {
         let late = Prog::new();
         slot.start().unwrap();
 
-        let writer = on_cpu(1, || slot.set_callback(late.owner()));
+        let writer = on_cpu(1, || slot.set_callback(map, late.owner()));
         let worker = on_cpu(1, run_work);
         slot.cancel_and_free();
         map.free();

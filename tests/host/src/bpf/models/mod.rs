@@ -235,7 +235,7 @@ pub(crate) fn init<P: Payload<Owner>>(
 pub(crate) fn timer(map: &'static Map) -> (&'static TimerSlot, &'static Prog) {
     let (slot, prog) = (empty_slot(), Prog::new());
     init(slot, map, Clock::Monotonic).unwrap();
-    slot.set_callback(prog.owner()).unwrap();
+    slot.set_callback(map, prog.owner()).unwrap();
     (slot, prog)
 }
 
@@ -243,7 +243,7 @@ pub(crate) fn timer(map: &'static Map) -> (&'static TimerSlot, &'static Prog) {
 pub(crate) fn work(map: &'static Map) -> (&'static WorkSlot, &'static Prog) {
     let (slot, prog) = (empty_slot(), Prog::new());
     init(slot, map, ()).unwrap();
-    slot.set_callback(prog.owner()).unwrap();
+    slot.set_callback(map, prog.owner()).unwrap();
     (slot, prog)
 }
 

@@ -114,7 +114,7 @@ fn order_start_cancel_start() {
         let (slot, _) = timer(map);
         let starter = on_cpu(1, || slot.start(1, REL));
         slot.cancel().unwrap();
-        slot.set_callback(Prog::new().owner()).unwrap();
+        slot.set_callback(map, Prog::new().owner()).unwrap();
         slot.start(2, REL).unwrap();
         let _ = starter.join().unwrap();
         assert!(!armed().is_empty(), "a newer start was undone");
@@ -134,7 +134,7 @@ fn order_cancel_then_new_callback() {
         let softirq = on_cpu(1, tick);
         slot.cancel().unwrap();
         let new = Prog::new();
-        slot.set_callback(new.owner()).unwrap();
+        slot.set_callback(map, new.owner()).unwrap();
         drainer.join().unwrap();
         softirq.join().unwrap();
         settle_down();
