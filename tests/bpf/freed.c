@@ -67,8 +67,12 @@ static const char *hold_writer(struct gaps_bpf *observer, const struct function 
 	victim = load_victim(observer, false);
 	CHECK(victim, "cannot load gaps.bpf.o");
 	CHECK(WAIT_UNTIL(stalled_at(0), 10), "the work did not run");
-	g->result = 1;
 	w.fd = bpf_program__fd(victim->progs.set_callback);
+	/* Rust remembers where it has found a callback, and need not search again. */
+	run_prog(w.fd, 0);
+	run_prog(w.fd, 1);
+	CHECK(!g->result, "set_callback: %d", g->result);
+	g->result = 1;
 	if (pthread_create(&w.thread, NULL, writer_thread, &w))
 		abort();
 	WAIT_UNTIL(stalled_at(1) || w.over, 10);
@@ -96,7 +100,8 @@ out:
 		pthread_join(w.thread, NULL);
 	if (grace.thread)
 		pthread_join(grace.thread, NULL);
-	if (!err && second && victim && g->result != want)
+	/* But for a search, after which Rust looks at the slot once more. */
+	if (!err && second && victim && g->result != want && (!want || g->result != -EINVAL))
 		err = fail("%s: set_callback on the freed object: %d", second, g->result);
 	for (nr = 0; nr < 3; nr++)
 		stall_end(nr);
@@ -113,7 +118,7 @@ static const char *h30(int seconds)
 	char first[300], second[300];
 	struct function work, f[2];
 	const char *err = NULL;
-	int i, n, held = 0, want = -EPERM;	/* C does not say that the object is freed */
+	int i, n, held[2] = {}, want = -EPERM;	/* C does not say that the object is freed */
 
 	CHECK(observer, "cannot load gaps.bpf.o");
 	CHECK(find_functions(work_functions, &work, 1), "this kernel has no known work function");
@@ -122,29 +127,31 @@ static const char *h30(int seconds)
 		n = find_functions(c_writers, f, 2);
 		want = 0;
 	}
-	CHECK(n, "this kernel has no known set_callback");
+	CHECK(n == (want ? 2 : 1), "this kernel has %d of the known parts of set_callback", n);
 	observer->bss->work_function = work.addr;
 	/* The first place at which the object has been looked at. */
 	for (i = 0; i < f[0].size && !err; i++) {
 		snprintf(first, sizeof(first), "%s+%d", f[0].name, i);
-		err = hold_writer(observer, &work, first, NULL, want, &held);
+		err = hold_writer(observer, &work, first, NULL, want, &held[0]);
 		if (observer->bss->result == want)
 			break;
 	}
 	CHECK(err || i < f[0].size, "set_callback never finds the object freed");
-	for (i = 0; i < n && !err; i++) {
+	/* Where it is between its exchanges first: there is time for that always. */
+	for (i = n - 1; i >= 0 && !err; i--) {
 		struct sweep s = { .f = &f[i] };
 
 		while (!err && next_offset(&s, end)) {
 			snprintf(second, sizeof(second), "%s+%u", f[i].name, s.offset);
-			err = hold_writer(observer, &work, first, second, want, &held);
+			err = hold_writer(observer, &work, first, second, want, &held[i]);
 		}
 	}
 	if (err)
 		goto out;
-	say("the writer was held at %d instructions after the object was freed at %s%s", held,
-	    first, now_ns() > end ? ", then the time was up" : "");
-	CHECK(held > 2, "the writer was never held between its exchanges");
+	say("the writer was held at %d instructions after the object was freed at %s, at %d of them "
+	    "between its exchanges%s", held[0] + held[1], first, held[n - 1],
+	    now_ns() > end ? "; then the time was up" : "");
+	CHECK(held[n - 1] > 2, "the writer was hardly held between its exchanges");
 out:
 	gaps_bpf__destroy(observer);
 	return err;

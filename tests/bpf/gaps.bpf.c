@@ -42,6 +42,11 @@ static int callback(void *map, int *key, void *value)
 	return 0;
 }
 
+static int callback2(void *map, int *key, void *value)
+{
+	return callback(map, key, value);
+}
+
 static __always_inline struct elem *lookup(void)
 {
 	int key = 0;
@@ -94,7 +99,11 @@ int set_callback(struct __sk_buff *skb)
 {
 	struct elem *e = lookup();
 
-	if (e)
+	if (!e)
+		return 0;
+	if (skb->mark)
+		result = bpf_wq_set_callback(&e->wq, callback2, 0);
+	else
 		result = bpf_wq_set_callback(&e->wq, callback, 0);
 	return 0;
 }

@@ -2,11 +2,15 @@
 /*
  * Timers used from where the kernel holds locks: inside hrtimer_start() (H10,
  * H11), under the run queue's lock (H12, H14), inside call_rcu() (H13), and on
- * a CPU that is going away (H29). Each program does nothing until switched on.
+ * a CPU that is going away (H29). Each program does nothing until switched on;
+ * the loader attaches those whose name begins as the case wants it.
  */
 #include "common.bpf.h"
+#include <bpf/bpf_core_read.h>
 
-#define ELEMS	4
+#define ELEMS	64	/* a power of two */
+#define CPUS	64	/* the same */
+#define ENOMEM	12
 #define FAR	3600000000000ULL
 #define CHAIN_LIMIT	1000	/* a chain this long is called endless */
 #define OBJECT_SIZE	256	/* no object is larger */
@@ -31,13 +35,29 @@ struct {
 } locked_hash SEC(".maps");
 
 volatile u32 on;	/* which program is switched on */
-volatile u32 cpu_only;	/* H29: the CPU that goes away */
+volatile u32 cpu_only;	/* H13, H29: only what happens on this CPU */
 volatile u32 budget;	/* H13: one more free inside call_rcu() */
-volatile u64 hits, chain, fired, frees, queued;
+volatile u64 hits, chain, fired, frees;
+volatile u64 refused, others;	/* H12, H14: -ENOMEM, and any other error */
+volatile u64 over_max, notified;	/* H12: refused by memory.max; events that took locks */
+volatile u64 object, nested, retired, freed;	/* H13: of the object freed inside */
+volatile u32 queued;	/* H29: timers started while the CPU was offline */
 volatile s32 last_ret;
+
+/* Which CPU is inside of a program that runs with the IRQs off. */
+static volatile u32 inside[CPUS];
 
 /* The same in lockup.c. */
 enum { OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
+#define FIRST_LATE	8	/* H29: the timers from here on, one for each start */
+#define LATE		32
+
+extern const void __cpu_online_mask __ksym;
+
+static __always_inline volatile u32 *inside_here(void)
+{
+	return &inside[bpf_get_smp_processor_id() & (CPUS - 1)];
+}
 
 static int timer_cb(void *map, int *key, struct elem *e)
 {
@@ -115,7 +135,7 @@ static __always_inline bool is_of(u64 timer, struct elem *e)
 
 /* H10, H11: every start of a timer of ours starts it, or the other one, again. */
 SEC("raw_tp/hrtimer_start")
-int on_start(struct bpf_raw_tracepoint_args *ctx)
+int start_again(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 timer = ctx->args[0];
 	struct elem *e, *f, *again;
@@ -139,68 +159,198 @@ int on_start(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+static __always_inline int whole_life(int key)
+{
+	struct elem zero = {}, *e;
+	int err;
+
+	bpf_map_delete_elem(&locked_hash, &key);
+	/* Fails where another CPU has the bucket's lock for too long. */
+	if (bpf_map_update_elem(&locked_hash, &key, &zero, BPF_ANY))
+		return 0;
+	e = bpf_map_lookup_elem(&locked_hash, &key);
+	if (!e)
+		return 0;
+	err = up(&locked_hash, e, FAR);
+	if (!err)
+		err = bpf_wq_init(&e->wq, &locked_hash, 0);
+	if (!err)
+		err = bpf_wq_set_callback(&e->wq, wq_cb, 0);
+	if (!err)
+		err = bpf_wq_start(&e->wq, 0);
+	if (!err)
+		__sync_fetch_and_add(&frees, 1);
+	return err;
+}
+
+/* How often a charge of the cgroup of these maps has met memory.max. */
+static __always_inline u64 max_events(void)
+{
+	struct obj_cgroup *objcg = ((struct bpf_map *)&locked)->objcg;
+
+	return objcg ? BPF_CORE_READ(objcg, memcg, memory_events[MEMCG_MAX].counter) : 0;
+}
+
+static __always_inline void count_error(int err, u64 events)
+{
+	if (err == -ENOMEM) {
+		__sync_fetch_and_add(&refused, 1);
+		if (max_events() > events)
+			__sync_fetch_and_add(&over_max, 1);
+	} else if (err) {
+		__sync_fetch_and_add(&others, 1);
+		last_ret = err;
+	}
+}
+
 /* H12, H14: the whole life of an element under the run queue's lock. */
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch)
+int BPF_PROG(rq_switch)
 {
 	struct elem zero = {}, *e;
 	int key = bpf_get_smp_processor_id() & (ELEMS - 1);
+	u64 events;
 
 	if (on != RQ_LOCK)
 		return 0;
+	events = max_events();
 	__sync_fetch_and_add(&hits, 1);
-	bpf_map_delete_elem(&locked_hash, &key);
-	bpf_map_update_elem(&locked_hash, &key, &zero, BPF_ANY);
-	e = bpf_map_lookup_elem(&locked_hash, &key);
-	if (e && !up(&locked_hash, e, FAR) && !bpf_wq_init(&e->wq, &locked_hash, 0) &&
-	    !bpf_wq_set_callback(&e->wq, wq_cb, 0) && !bpf_wq_start(&e->wq, 0))
-		__sync_fetch_and_add(&frees, 1);
+	*inside_here() = 1;
+	count_error(whole_life(key), events);
+	events = max_events();
 	e = get(key);
 	if (e) {
-		up(&locked, e, FAR);
+		count_error(up(&locked, e, FAR), events);
 		bpf_map_update_elem(&locked, &key, &zero, BPF_ANY);
 	}
+	*inside_here() = 0;
+	return 0;
+}
+
+/* H12: what an event does that may spin: it takes locks, and wakes who waits for it. */
+SEC("fentry/cgroup_file_notify")
+int BPF_PROG(rq_notified)
+{
+	if (*inside_here())
+		__sync_fetch_and_add(&notified, 1);
 	return 0;
 }
 
 /* H13: free an element, with its last reference, inside call_rcu() and kin. */
 SEC("fentry/rcu_segcblist_enqueue")
-int BPF_PROG(in_call_rcu)
+int BPF_PROG(rcu_enqueue)
 {
 	struct elem zero = {}, *e;
-	int key = bpf_get_smp_processor_id() & (ELEMS - 1);
+	int key = bpf_get_smp_processor_id();
+	u64 slot = 0;
 
-	/* Once for each call from outside: what it frees calls call_rcu() too. */
-	if (on != CALL_RCU || !budget)
+	if (on != CALL_RCU || key != cpu_only || !budget)
 		return 0;
 	budget = 0;
 	__sync_fetch_and_add(&hits, 1);
+	*inside_here() = 1;
 	e = get(key);
 	if (e && !up(&locked, e, FAR)) {
+		bpf_probe_read_kernel(&slot, sizeof(slot), &e->timer);
+		object = slot;
 		bpf_map_update_elem(&locked, &key, &zero, BPF_ANY);
 		__sync_fetch_and_add(&frees, 1);
+	}
+	*inside_here() = 0;
+	return 0;
+}
+
+/*
+ * The same place again: another program, because one that is running is not
+ * entered again. IRQs are off: what comes while the CPU is inside is nested.
+ */
+SEC("fentry/rcu_segcblist_enqueue")
+int rcu_enqueue_again(u64 *ctx)
+{
+	u64 head = 0;
+
+	if (on != CALL_RCU)
+		return 0;
+	bpf_get_func_arg(ctx, 1, &head);
+	if (*inside_here())
+		__sync_fetch_and_add(&nested, 1);
+	else if (object && head - object < OBJECT_SIZE)
+		__sync_fetch_and_add(&retired, 1);
+	return 0;
+}
+
+static __always_inline int see_free(u64 *ctx)
+{
+	u64 memory = 0;
+
+	if (on != CALL_RCU || !object)
+		return 0;
+	bpf_get_func_arg(ctx, 0, &memory);
+	if (memory == object) {
+		object = 0;
+		__sync_fetch_and_add(&freed, 1);
 	}
 	return 0;
 }
 
-/* H29: late on the CPU that goes away, with its IRQs off. */
-SEC("tp_btf/cpuhp_exit")
-int BPF_PROG(on_hotplug)
+SEC("fentry/kfree")
+int rcu_free(u64 *ctx)
 {
+	return see_free(ctx);
+}
+
+/* This one in the C code. */
+SEC("fentry/kfree_nolock")
+int rcu_free_nolock(u64 *ctx)
+{
+	return see_free(ctx);
+}
+
+/*
+ * H29: on the CPU that goes away or comes back, while it is not online and none
+ * of its irq_works can run. Each step starts a timer that nothing else started.
+ * Not in a tracepoint: those are silent on a CPU that is not online.
+ */
+static __always_inline int step(void)
+{
+	u32 cpu = bpf_get_smp_processor_id(), n = queued;
+	u64 online = ~0ULL;
 	unsigned long flags;
 	struct elem *e;
 	int err;
 
-	if (on != DYING || bpf_get_smp_processor_id() != cpu_only)
+	if (on != DYING || cpu != cpu_only)
 		return 0;
-	e = get(2);
-	if (!e)
+	bpf_probe_read_kernel(&online, sizeof(online), &__cpu_online_mask);
+	if (online & (1ULL << (cpu & 63)))
 		return 0;
 	__sync_fetch_and_add(&hits, 1);
+	e = get(FIRST_LATE + n);
+	if (!e || n >= LATE)
+		return 0;
 	bpf_local_irq_save(&flags);
 	err = bpf_timer_start(&e->timer, FAR, 0);
 	bpf_local_irq_restore(&flags);
-	if (!err)
-		__sync_fetch_and_add(&queued, 1);
+	if (err)
+		last_ret = err;
+	else
+		queued = n + 1;
 	return 0;
 }
+
+#define STEP_AT(function)						\
+SEC("fentry/" #function)						\
+int cpu_##function(void *ctx)						\
+{									\
+	return step();							\
+}
+
+/* On the way down, in this order: irq_works run for the last time in the third. */
+STEP_AT(tick_cpu_dying)
+STEP_AT(hrtimers_cpu_dying)
+STEP_AT(smpcfd_dying_cpu)
+STEP_AT(rcutree_dying_cpu)
+STEP_AT(sched_cpu_dying)
+/* On the way up. */
+STEP_AT(sched_cpu_starting)
+STEP_AT(hrtimers_cpu_starting)

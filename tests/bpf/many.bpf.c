@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * H33: set_callback in a program with as few subprograms as can be and in one
- * with as many: the callback is the last one, the worst case of a search.
+ * with as many: the callbacks are the last ones, the worst case of a search.
  */
 #include "common.bpf.h"
 
@@ -18,6 +18,7 @@ struct {
 
 volatile u64 sum, fired[4];
 volatile s32 last_ret;
+volatile u32 call_all;	/* never: they need only be there */
 
 #define F1(n)	static __noinline u64 f##n(u64 x) { sum += x; return x + __COUNTER__; }
 #define C1(n)	x = f##n(x);
@@ -67,9 +68,11 @@ int with_many(struct __sk_buff *skb)
 {
 	u64 x = 0;
 
-	BODY(1, many_first, many_last)
-	if (mark == 5) {	/* never: they need only be there */
+	/* Subprograms are in the order in which instructions refer to them. */
+	if (call_all) {
 		ALL(C1)
 	}
+	asm volatile("" ::: "memory");
+	BODY(1, many_first, many_last)
 	return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* H7, H8, H16, H18 to H22: references, memory, and who drops the last. */
+/* H7, H16, H18 to H22, H25: references, memory, and who drops the last. */
 #include <errno.h>
 
 #include "regress.h"
@@ -58,35 +58,6 @@ static const char *own_callback(struct script_bpf *sk)
 	TRY(from_own_callback(sk, HASH, 2, OP_UPDATE, 0, 0));
 	TRY(from_own_callback(sk, ARR, 1, T_CANCEL_ASYNC, -1, 0));
 	return NULL;
-}
-
-/* The callback waits; its map goes; then it arms itself an hour ahead. */
-static const char *rearm_while_freed(struct script_bpf *sk)
-{
-	struct element *e = acts(sk, HASH, 0, T_FAR, HASH, 0);
-	const char *err = NULL;
-
-	e->hold = 1;
-	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
-	EXPECT(0, T_SET, HASH, 0);
-	pin_cpu(1);	/* the loader's own CPU must not be the one that waits */
-	EXPECT(0, OP_NOP, 0, 0);
-	pin_cpu(0);
-	struct runner r = { .sk = sk, .nr = 1, .cpu = 1 };
-	struct step start = STEP(T_START, HASH, 0, .nsecs = 0, .flags = 2);
-
-	script_put(sk, 1, &start, 1);
-	runner_start(&r);
-	CHECK(WAIT_UNTIL(e->t_begun, 10), "did not fire");
-	CHECK(drop_map(sk, HASH), "closing the map");
-	rcu_wait();
-	rcu_wait();
-	gate_open(sk, 0);
-	CHECK(WAIT_UNTIL(e->t_ended, 10), "the callback did not end");
-	CHECK(e->act_ret == -EINVAL, "starting the freed timer: %lld", (long long)e->act_ret);
-	CHECK(!runner_join(&r), "the starting script did not run");
-out:
-	return err;
 }
 
 /* CPU 1 is held inside init, before it allocates, while we run on CPU 0. */
@@ -321,7 +292,6 @@ out:
 }
 
 static const char *h7(int s) { return with_script(own_callback); }
-static const char *h8(int s) { return with_script(rearm_while_freed); }
 static const char *h16(int s) { return with_script(init_races); }
 static const char *h18(int s) { return with_script(never_started); }
 static const char *h20(int s) { return with_script(no_memory); }
@@ -329,7 +299,6 @@ static const char *h21(int s) { return with_script(everything); }
 
 const struct test refs_tests[] = {
 	{ "H7", h7, "delete and cancel from the own callback" },
-	{ "H8", h8, "a callback arms itself while its map is freed", .own_boot = true },
 	{ "H16", h16, "init against init and against the map's last user" },
 	{ "H18", h18, "a wq that is never started" },
 	{ "H19", h19, "the last reference of a program dropped in NMI", .own_boot = true },

@@ -6,6 +6,8 @@
  */
 #include "common.bpf.h"
 
+#define OBJECT_SIZE	256	/* no object is larger */
+
 struct elem {
 	u64 slot;
 	struct bpf_timer timer;
@@ -28,6 +30,7 @@ struct script scripts[SCRIPTS];
 struct element elements[SLOTS];
 volatile u32 gate[KEYS];
 volatile u32 waiting;	/* how many waits have begun */
+struct watched watched;
 
 typedef int (*cb_t)(void *map, int *key, struct elem *e);
 typedef int (*wq_cb_t)(void *map, int *key, void *e);
@@ -122,6 +125,17 @@ static int timer_b(void *map, int *key, struct elem *e) { return callback(e, 'b'
 static int wq_a(void *map, int *key, void *e) { return callback(e, 'a', true); }
 static int wq_b(void *map, int *key, void *e) { return callback(e, 'b', true); }
 
+/* The slot is one pointer, to the object that holds the hrtimer. */
+static __always_inline long watch(struct elem *e)
+{
+	u64 object = 0;
+
+	bpf_probe_read_kernel(&object, sizeof(object), &e->timer);
+	__builtin_memset(&watched, 0, sizeof(watched));
+	watched.object = object;
+	return object ? 0 : -2;
+}
+
 static __always_inline long on_elem(void *map, struct step *s, int *key, cb_t tcb, wq_cb_t wcb)
 {
 	struct elem *e = bpf_map_lookup_elem(map, key);
@@ -131,6 +145,8 @@ static __always_inline long on_elem(void *map, struct step *s, int *key, cb_t tc
 	if (!e)
 		return -2;
 	switch (s->op) {
+	case T_WATCH:
+		return watch(e);
 	case T_INIT:
 		e->slot = s->map * KEYS + s->key;
 		return bpf_timer_init(&e->timer, map, s->flags);
@@ -236,3 +252,81 @@ int BPF_PROG(nmi_##x, u64 arg)						\
 
 PROGRAM(a)
 PROGRAM(b)
+
+/*
+ * The watching programs: attached by hrtimer.c only. Nobody else's timer starts
+ * between T_WATCH and the first start, so that the one nearby is the one meant.
+ */
+static __always_inline bool is_watched(void *timer)
+{
+	u64 at = 0;
+
+	if (!watched.object)
+		return false;
+	/* As a number: the verifier does not let a pointer be reckoned with. */
+	bpf_probe_read_kernel(&at, sizeof(at), &timer);
+	if (!watched.timer && at - watched.object < OBJECT_SIZE)
+		watched.timer = at;
+	return watched.timer == at;
+}
+
+SEC("fentry/hrtimer_start_range_ns")
+int BPF_PROG(see_call, struct hrtimer *timer, s64 nsecs)
+{
+	if (is_watched(timer)) {
+		watched.asked = nsecs;
+		__sync_fetch_and_add(&watched.calls, 1);
+	}
+	return 0;
+}
+
+SEC("tp_btf/hrtimer_start")
+int BPF_PROG(see_start, struct hrtimer *timer, u32 mode)
+{
+	if (is_watched(timer)) {
+		watched.expires = timer->_softexpires;
+		watched.mode = mode;
+		watched.armed = 1;
+		__sync_fetch_and_add(&watched.starts, 1);
+	}
+	return 0;
+}
+
+SEC("tp_btf/hrtimer_cancel")
+int BPF_PROG(see_cancel, struct hrtimer *timer)
+{
+	if (is_watched(timer))
+		watched.armed = 0;
+	return 0;
+}
+
+SEC("tp_btf/hrtimer_expire_entry")
+int BPF_PROG(see_expire, struct hrtimer *timer)
+{
+	if (is_watched(timer))
+		watched.armed = 0;
+	return 0;
+}
+
+/* From now on the address may be another object's. */
+static __always_inline int free_of(const void *object)
+{
+	if (object && (u64)object == watched.object) {
+		watched.object = 0;
+		watched.freed_armed = watched.armed;
+		watched.freed = 1;
+	}
+	return 0;
+}
+
+SEC("tp_btf/kfree")
+int BPF_PROG(see_kfree, unsigned long caller, const void *object)
+{
+	return free_of(object);
+}
+
+SEC("fentry/kfree_nolock")
+int BPF_PROG(see_kfree_nolock, const void *object)
+{
+	return free_of(object);
+}

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* H23, H24, H26 to H28, H32: what each call answers and what becomes of it. */
+/* H23, H24, H28, H32: what each call answers and what becomes of it. */
 #include <errno.h>
 
 #include "regress.h"
 
 #define FAR	3600000000000ULL	/* an hour: never in a test */
-#define MS	1000000ULL
 #define ABS	1	/* BPF_F_TIMER_ABS */
 #define PIN	2	/* BPF_F_TIMER_CPU_PIN */
 #define SOFT	4	/* HRTIMER_MODE_SOFT, as every bpf_timer */
-
-static const int clocks[] = { 0, 1, 7 };
 
 /* Expect: the value of one step run by program a in task context. */
 #define EXPECT(want, op, map, key, ...) do {					\
@@ -166,145 +163,6 @@ out:
 	return err;
 }
 
-static const char *order_of_deferred(struct script_bpf *sk, int context)
-{
-	const char *err = NULL;
-	struct script *sc;
-
-	sc = RUN(sk, PROG_A, context, STEP(T_START, HASH, 0, .nsecs = 0),
-		 STEP(T_START, HASH, 0, .nsecs = FAR), STEP(T_CANCEL_ASYNC, HASH, 0));
-	CHECK(!sc->s[0].ret && !sc->s[1].ret, "deferred start answered %lld, %lld",
-	      (long long)sc->s[0].ret, (long long)sc->s[1].ret);
-	CHECK(sc->s[2].ret == -ECANCELED, "deferred cancel_async answered %lld",
-	      (long long)sc->s[2].ret);
-	EXPECT(0, T_CANCEL_ASYNC, HASH, 0);
-
-	RUN(sk, PROG_A, context, STEP(T_CANCEL_ASYNC, HASH, 0),
-	    STEP(T_START, HASH, 0, .nsecs = FAR));
-	EXPECT(1, T_CANCEL_ASYNC, HASH, 0);
-	CHECK(!element(sk, HASH, 0)->t_begun, "fired although the newest operation said not to");
-out:
-	return err;
-}
-
-/* How a start with this expiry ends: 'f'ired, 'a'rmed, or neither. */
-static char fate(struct script_bpf *sk, int context, u64 nsecs, u32 flags)
-{
-	struct element *e = element(sk, ARR, 0), *marker = element(sk, ARR, 1);
-	u64 fired = e->t_ended, marked = marker->t_ended;
-
-	/* A later timer on the same CPU: when it has fired, so has an earlier one. */
-	pin_cpu(0);
-	RUN(sk, PROG_A, context, STEP(T_START, ARR, 0, .nsecs = nsecs, .flags = flags | PIN));
-	RUN(sk, PROG_A, IRQS_ON, STEP(T_START, ARR, 1, .nsecs = MS, .flags = PIN));
-	if (!WAIT_UNTIL(marker->t_ended > marked, 10))
-		return 'm';
-	if (one(sk, PROG_A, STEP(T_CANCEL_ASYNC, ARR, 0)) == 1)
-		return 'a';
-	return e->t_ended > fired ? 'f' : '?';
-}
-
-static const char *extremes(struct script_bpf *sk)
-{
-	static const u64 values[] = { 0, 1, 7, 8, FAR, INT64_MAX - 7, INT64_MAX - 1, INT64_MAX,
-				      1ULL << 63, (1ULL << 63) + 1, ~0ULL - 7, ~0ULL };
-	const char *err = NULL;
-	char want, got;
-	size_t i;
-	u32 flags;
-	int key;
-
-	for (key = 0; key < 2; key++) {
-		EXPECT(0, T_INIT, ARR, key, .flags = 1);
-		EXPECT(0, T_SET, ARR, key);
-	}
-	for (flags = 0; flags <= ABS; flags++)
-		for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
-			want = fate(sk, IRQS_ON, values[i], flags);
-			CHECK(want == 'a' || want == 'f', "expiry %llx inline: %c", values[i], want);
-			got = fate(sk, IRQS_OFF, values[i], flags);
-			CHECK(want == got, "expiry %llx flags %u: inline %c, deferred %c",
-			      (unsigned long long)values[i], flags, want, got);
-		}
-out:
-	return err;
-}
-
-/* Odd numbers of nanoseconds: rounding must not make them early. */
-static const char *never_early(struct script_bpf *sk)
-{
-	const char *err = NULL;
-	struct element *e;
-	struct script *sc;
-	size_t i;
-	int n;
-	u64 ns, due;
-
-	for (i = 0; i < 3; i++) {
-		EXPECT(0, T_INIT, LRU, i, .flags = clocks[i]);
-		EXPECT(0, T_SET, LRU, i);
-		e = element(sk, LRU, i);
-		for (n = 0; n < 32; n++) {
-			e->t_ended = 0;
-			ns = 100000 + n;
-			sc = RUN(sk, PROG_A, n & 1 ? IN_NMI : IRQS_OFF, STEP(OP_OPEN, 0, 3),
-				 STEP(T_START, LRU, i, .nsecs = ns));
-			due = sc->s[0].done_ns + ns;
-			CHECK(WAIT_UNTIL(e->t_ended, 10), "clock %d: did not fire", clocks[i]);
-			CHECK(e->fired_ns >= due, "clock %d: %llu ns early", clocks[i],
-			      (unsigned long long)(due - e->fired_ns));
-			/* All three count as CLOCK_MONOTONIC here: no suspend, and
-			 * REALTIME is set up as a relative timer. */
-			e->t_ended = 0;
-			due = now_ns() + ns;
-			RUN(sk, PROG_A, n & 1 ? IN_NMI : IRQS_OFF,
-			    STEP(T_START, LRU, i, .nsecs = due, .flags = ABS));
-			CHECK(WAIT_UNTIL(e->t_ended, 10), "clock %d: did not fire", clocks[i]);
-			CHECK(e->fired_ns >= due, "clock %d absolute: %llu ns early", clocks[i],
-			      (unsigned long long)(due - e->fired_ns));
-		}
-	}
-out:
-	return err;
-}
-
-static const char *deferred(struct script_bpf *sk)
-{
-	const char *err = NULL;
-
-	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
-	EXPECT(0, T_SET, HASH, 0);
-	TRY(order_of_deferred(sk, IRQS_OFF));
-	TRY(order_of_deferred(sk, IN_NMI));
-	TRY(extremes(sk));
-	TRY(never_early(sk));
-out:
-	return err;
-}
-
-static const char *pinned(struct script_bpf *sk)
-{
-	struct element *e = element(sk, HASH, 0);
-	const char *err = NULL;
-	int cpu, context;
-
-	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
-	EXPECT(0, T_SET, HASH, 0);
-	for (cpu = 0; cpu < cpu_count(); cpu++)
-		for (context = IRQS_ON; context <= IN_NMI; context++) {
-			e->t_ended = 0;
-			pin_cpu(cpu);
-			RUN(sk, PROG_A, context,
-			    STEP(T_START, HASH, 0, .nsecs = MS, .flags = PIN));
-			/* Away from it, so that it may go idle. */
-			pin_cpu((cpu + 1) % cpu_count());
-			CHECK(WAIT_UNTIL(e->t_ended, 10), "CPU %d: did not fire", cpu);
-			CHECK(e->cpu == cpu, "started on CPU %d, fired on %u", cpu, e->cpu);
-		}
-out:
-	return err;
-}
-
 static const char *bad_input(struct script_bpf *sk)
 {
 	const char *err = NULL;
@@ -355,8 +213,6 @@ out:
 
 static const char *h23(int s) { return with_script(start_needs_callback); }
 static const char *h24(int s) { return with_script(newest_wins_across); }
-static const char *h26(int s) { return with_script(deferred); }
-static const char *h27(int s) { return with_script(pinned); }
 static const char *h28(int s) { return with_script(bad_input); }
 static const char *h32(int s) { return with_script(cancel_of_held_start); }
 
@@ -364,8 +220,6 @@ const struct test semantics_tests[] = {
 	{ "H23", h23, "start before set_callback and after cancel is refused" },
 	{ "H24", h24, "the newest operation wins across CPUs",
 	  .c_says = "took effect after it" },
-	{ "H26", h26, "the newest deferred operation wins, no expiry is early" },
-	{ "H27", h27, "a pinned timer fires on the CPU that asked" },
 	{ "H28", h28, "bad input: the documented error, nothing changed" },
 	{ "H32", h32, "cancel of a deferred start that is being performed", .own_boot = true,
 	  .one_thread = true, .c_says = "took effect after cancel() had returned" },

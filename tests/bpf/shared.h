@@ -26,6 +26,7 @@ enum op {
 	OP_WAIT,		/* until gate[key] is set */
 	OP_OPEN,		/* set gate[key] */
 	T_FAR,		/* T_START in an hour, so that a callback can name it */
+	T_WATCH,	/* of this element's timer struct watched tells from now on */
 };
 
 enum map_id { ARR, HASH, LRU };
@@ -54,6 +55,17 @@ struct element {
 	__u64 fired_ns;
 	__u32 cpu;
 	__u32 prog;	/* 'a' or 'b': whose callback ran last */
+};
+
+/* What arrives at the hrtimer of one timer: hrtimer.c. */
+struct watched {
+	__u64 object, timer;	/* addresses; the timer's with its first start */
+	__s64 asked;		/* the time that the last call was given */
+	__s64 expires;		/* what it was set to, on the timer's clock */
+	__u32 mode;		/* enum hrtimer_mode of it */
+	__u32 armed;
+	__u32 freed, freed_armed;
+	__u64 calls, starts;
 };
 
 #endif

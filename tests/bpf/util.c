@@ -216,7 +216,7 @@ int module_read(const char *file, char *buf, size_t size)
 /* The functions of the kernel with these names, in this order; how many. */
 int find_functions(const char *const *names, struct function *f, int max)
 {
-	struct function at, list[8] = {};
+	struct function at, list[40] = {};
 	int i, n = 0, which = -1;
 	char line[1024], type;
 	FILE *file = fopen("/proc/kallsyms", "r");

@@ -17,6 +17,8 @@
  *    can be preempted or interrupted, so can it. Reading says idle, armed,
  *    stalled or released. stall1 and stall2 are two more of it. "release" also
  *    takes the probe away, for which RCU readers, held ones too, must end.
+ *    With "nmi=ARG " before it, it does not wait but has an NMI there, as that
+ *    of bpf_async_test_nmi(ARG), and goes on.
  *    Arming patches the function's text: where other CPUs may be running it,
  *    QEMU's multi-threaded TCG is not to be trusted (vm.py --one-thread).
  *  - Writing to grace returns after a grace period of RCU and RCU Tasks Trace.
@@ -67,10 +69,7 @@ static int nmi_handler(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-__bpf_kfunc_start_defs();
-
-/* Run the programs attached to the hook in an NMI on this CPU, now. */
-__bpf_kfunc void bpf_async_test_nmi(u64 arg)
+static void raise_nmi(u64 arg)
 {
 	unsigned long flags;
 
@@ -79,6 +78,14 @@ __bpf_kfunc void bpf_async_test_nmi(u64 arg)
 	this_cpu_write(nmi_wanted, true);
 	asm volatile("int $2" ::: "memory");
 	local_irq_restore(flags);
+}
+
+__bpf_kfunc_start_defs();
+
+/* Run the programs attached to the hook in an NMI on this CPU, now. */
+__bpf_kfunc void bpf_async_test_nmi(u64 arg)
+{
+	raise_nmi(arg);
 }
 
 /* 1: NMI, 2: hard IRQ (NMI counts), 4: IRQs off, 8: softirq. A test proves its context. */
@@ -211,6 +218,8 @@ struct stall {
 	char symbol[KSYM_NAME_LEN];
 	int cpu;
 	unsigned long bits;	/* of the fourth argument */
+	bool nmi;		/* instead of waiting */
+	u64 nmi_arg;
 	int state;
 	bool registered;
 };
@@ -256,6 +265,11 @@ __visible void *bpf_async_test_spin(unsigned int n)
 	void *back = s->probe.addr;
 	u64 end = ktime_get_mono_fast_ns() + STALL_LIMIT_NS;
 
+	if (s->nmi) {
+		raise_nmi(s->nmi_arg);
+		WRITE_ONCE(s->state, STALL_RELEASED);
+		return back;
+	}
 	while (READ_ONCE(s->state) == STALL_STALLED && ktime_get_mono_fast_ns() < end)
 		cpu_relax();
 	cmpxchg(&s->state, STALL_STALLED, STALL_RELEASED);
@@ -293,6 +307,9 @@ static int stall_on(struct stall *s, const char *text)
 	stall_off(s);
 	s->cpu = -1;
 	s->bits = 0;
+	s->nmi = sscanf(text, "nmi=%llu", &s->nmi_arg) == 1;
+	if (s->nmi)
+		text += strcspn(text, " ");
 	memset(&s->probe, 0, sizeof(s->probe));
 	if (sscanf(text, "%255s %d %lx", s->symbol, &s->cpu, &s->bits) < 1)
 		return -EINVAL;

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An NMI at one instruction after the other of every operation, and of what
+ * performs the deferred ones; in it another program works on the same element.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gaps.h"
+
+#define CPU		1
+#define INNER		1	/* the script in the NMI */
+#define FAR		3600000000000ULL
+
+/* Where an operation, or what performs it later, spends its instructions. */
+static const char *const places[] = {
+	/* both kernels */
+	"bpf_timer_set_callback", "bpf_timer_start", "bpf_timer_cancel_async",
+	"bpf_timer_cancel_and_free",
+	/* Rust */
+	"bpf_async_timer_cancel_async", "bpf_async_irq_work", "_R*4Slot*14start_deferred*",
+	"_R*15cancel_deferred*", "_R*16install_searched*", "_R*14enqueue_nested*",
+	"_R*14enqueue_shared*", "_R*Head6put_or*", "_R*14settle_queued*",
+	"_R*16settle_and_start4cold*", "_R*17settle_and_cancel4cold*", "_R*11drain_batch*",
+	"_R*10drain_more*", "_R*12CallbackCell*10free_again*", "_R*11retire_now*",
+	/* C */
+	"bpf_async_update_prog_callback", "__bpf_async_set_callback", "bpf_async_schedule_op",
+	"bpf_async_irq_worker", "bpf_async_process_op", "bpf_async_cancel_and_free", NULL,
+};
+
+/* What the CPU is at: two lives, one of which ends with the timer armed. */
+static const struct step armed_life[] = {
+	STEP(T_SET, HASH, 0), STEP(T_START, HASH, 0, .nsecs = FAR), STEP(T_CANCEL_ASYNC, HASH, 0),
+	STEP(T_SET, HASH, 0), STEP(T_START, HASH, 0, .nsecs = FAR),
+};
+static const struct step ended_life[] = {
+	STEP(T_SET, HASH, 0), STEP(T_START, HASH, 0, .nsecs = FAR), STEP(OP_DELETE, HASH, 0),
+};
+
+/* What comes in the NMI. */
+static const struct step inner[] = {
+	STEP(T_SET, HASH, 0), STEP(T_START, HASH, 0, .nsecs = FAR),
+	STEP(T_CANCEL_ASYNC, HASH, 0), STEP(OP_DELETE, HASH, 0),
+};
+#define INNERS	(sizeof(inner) / sizeof(inner[0]))
+#define ROUNDS	(2 * INNERS)	/* after which each was everywhere in either context */
+
+struct count {
+	int hits;		/* NMIs that came where they should */
+	int done[INNERS];	/* of which the operation was done, or queued */
+};
+
+static bool came_by(void)
+{
+	char text[32];
+
+	return !module_read("stall", text, sizeof(text)) && !strcmp(text, "released");
+}
+
+/* The answers that an operation can give when another one comes in between. */
+static bool fine(long ret)
+{
+	switch (ret) {
+	case 0: case 1: case -ENOENT: case -EINVAL: case -EPERM: case -ECANCELED: case -EDEADLK:
+		return true;
+	}
+	return false;
+}
+
+/* One life, with one operation in an NMI at one instruction of it. */
+static const char *once(struct script_bpf *sk, const char *where, int context, int n,
+			struct count *count)
+{
+	bool ends = inner[n].op == OP_DELETE, armed = inner[n].op != T_CANCEL_ASYNC && !ends;
+	const struct step *life = armed ? armed_life : ended_life;
+	int steps = armed ? 5 : 3;
+	struct script *in, *out;
+	const char *err = NULL;
+	char text[320];
+	long ret;
+	int i;
+
+	RUN(sk, PROG_A, IRQS_ON, STEP(OP_UPDATE, HASH, 0), STEP(T_INIT, HASH, 0, .flags = 1));
+	in = script_put(sk, INNER, &inner[n], 1);
+	snprintf(text, sizeof(text), "nmi=%d %s %d", INNER, where, CPU);
+	ret = module_write("stall", text);
+	if (no_instruction(ret) || ret == -EOPNOTSUPP)
+		return NULL;
+	CHECK(!ret, "no probe at %s: %ld", where, ret);
+	out = script_put(sk, 0, life, steps);
+	CHECK(!script_exec(sk, 0, PROG_A, context) && out->runs, "%s: the script did not run", where);
+	if (!came_by())
+		goto out;
+	CHECK(in->runs == 1 && (in->context & 1), "%s: no NMI, runs %u, context %u", where, in->runs,
+	      in->context);
+	count->hits++;
+	for (i = 0; i < steps; i++)
+		CHECK(fine(out->s[i].ret), "NMI at %s: step %d answers %lld", where, i,
+		      (long long)out->s[i].ret);
+	ret = in->s[0].ret;
+	CHECK(fine(ret), "in the NMI at %s: %ld", where, ret);
+	count->done[n] += ret >= 0 || ret == -ECANCELED;
+	/* Nobody has cancelled, or freed, after the last start. */
+	if (armed && !out->s[4].ret) {
+		ret = one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 0));
+		CHECK(ret == 1, "NMI at %s: the start that answered 0 is lost: %ld", where, ret);
+	}
+out:
+	stall_end(0);
+	one(sk, PROG_A, STEP(OP_DELETE, HASH, 0));
+	return err;
+}
+
+/* All instructions, each in one of the contexts and with one of the operations. */
+static const char *sweep(struct script_bpf *sk, const struct function *f, int n, int round,
+			 uint64_t end, struct count *count)
+{
+	struct sweep s[40] = {};
+	const char *err = NULL;
+	char where[300];
+	int i, k, left = n;
+
+	for (i = 0; i < n; i++)
+		s[i].f = &f[i];
+	/* One instruction of each, then the next of each: no function is left out. */
+	while (left && !err) {
+		for (i = 0, left = 0; i < n && !err; i++) {
+			if (!next_offset(&s[i], end))
+				continue;
+			left++;
+			snprintf(where, sizeof(where), "%s+%u", f[i].name, s[i].offset);
+			k = s[i].n + i + round;
+			err = once(sk, where, k & 1 ? IRQS_OFF : IRQS_ON, k / 2 % INNERS, count);
+		}
+	}
+	return err;
+}
+
+static const char *nmi(int seconds)
+{
+	uint64_t end = now_ns() + seconds * 1000000000ULL;
+	struct script_bpf *sk = script_load(PROG_B);
+	struct count count = {};
+	const char *err = NULL;
+	struct function f[40];
+	int n, i, round;
+
+	CHECK(sk, "cannot load script.bpf.o");
+	n = find_functions(places, f, 40);
+	CHECK(n > 3, "%d of the functions are known in this kernel", n);
+	pin_cpu(CPU);
+	for (round = 0; round < (int)ROUNDS && !err && (!round || now_ns() < end); round++)
+		err = sweep(sk, f, n, round, end, &count);
+	if (err)
+		goto out;
+	say("%d NMIs in %d functions, %d rounds; in them set %d, start %d, cancel_async %d, delete %d",
+	    count.hits, n, round, count.done[0], count.done[1], count.done[2], count.done[3]);
+	for (i = 0; i < (int)INNERS; i++)
+		CHECK(count.done[i], "operation %d was never done in an NMI", i);
+out:
+	script_unload(sk);
+	return err;
+}
+
+const struct test nmi_tests[] = {
+	{ "nmi", nmi, "an NMI at one instruction after the other, working on the same element",
+	  .own_boot = true, .one_thread = true, .seconds = 25 },
+	{}
+};
