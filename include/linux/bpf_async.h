@@ -24,7 +24,8 @@ struct bpf_wq;
  * struct bpf_async_cpu - what a CPU knows of deferred operations
  * @objects: objects with an operation queued on this CPU
  * @progs: programs whose last reference was dropped where it could not be put
- * @late: objects that wait for @late_work, because a chain became too long
+ * @late: objects that wait for @late_work, because a chain became too long or
+ *        there was always one operation more
  * @work: drains @objects and @progs in hard interrupt context
  * @late_work: drains @late in task context
  * @busy: the object whose operation is being performed, or NULL

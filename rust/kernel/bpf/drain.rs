@@ -67,9 +67,14 @@ fn drain_rest(this: &Cpu) {
     if !this.progs().is_empty() {
         put_progs(this, this);
     }
-    // What this drain found too deep. Litmus: late-work.
-    if !this.late().is_empty() {
-        this.kick_late();
+    kick_late(this);
+}
+
+/// Has done in task context what a drain has left: what was too deep, or came again and again.
+/// Litmus: late-work.
+fn kick_late(cpu: &Cpu) {
+    if !cpu.late().is_empty() {
+        cpu.kick_late();
     }
 }
 
@@ -81,12 +86,9 @@ pub(super) fn drain_other(cpu: &Cpu) {
     drain_list(this, cpu.objects());
     put_progs(this, cpu);
 
-    // What this drain found too deep is on the list of the CPU that it runs on. Litmus: late-work.
-    for cpu in [this, cpu] {
-        if !cpu.late().is_empty() {
-            cpu.kick_late();
-        }
-    }
+    // What this drain has left is on the list of the CPU that it runs on.
+    kick_late(this);
+    kick_late(cpu);
 }
 
 /// What is not the irq_work need not be fast, and has this in common.
@@ -109,10 +111,12 @@ fn put_progs(this: &Cpu, cpu: &Cpu) {
     this.busy().store(core::ptr::null_mut(), Relaxed);
 }
 
-/// Performs what became too long a chain for [`drain`]. Task context, interrupts disabled.
+/// Performs what [`drain`] has left. Task context, interrupts disabled.
 pub(super) fn drain_late(cpu: &Cpu) {
     let this = Cpu::this();
 
     this.begin_late();
     drain_list(this, cpu.late());
+    // Once more, and others can run before that.
+    kick_late(this);
 }

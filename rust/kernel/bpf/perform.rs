@@ -164,7 +164,8 @@ unsafe fn drain_round<D: Dispatch>(head: NonNull<Head>) -> bool {
     true
 }
 
-/// Performs what has come meanwhile, and puts the object back when there is more again.
+/// Performs what has come meanwhile, and leaves the rest to task context when there is more again:
+/// another interrupt would come before anything else on this CPU, and the next one behind it.
 ///
 /// # Safety
 ///
@@ -180,5 +181,5 @@ unsafe fn drain_more<D: Dispatch>(head: NonNull<Head>) {
     }
     // There is a newer operation again. The slot is not empty, so the reference stays the queue's.
     // SAFETY: The node is on no list, and nobody adds it while the slot is not empty.
-    unsafe { Cpu::this().add_object(Link::node(head.cast())) };
+    unsafe { Cpu::this().late().add(Link::node(head.cast())) };
 }

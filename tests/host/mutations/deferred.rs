@@ -108,7 +108,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "something is queued and lost",
         changes: &[(
             PERFORM,
-            "unsafe { Cpu::this().add_object(Link::node(head.cast())) };\n}",
+            "unsafe { Cpu::this().late().add(Link::node(head.cast())) };\n}",
             "let _ = head;\n}",
         )],
     },

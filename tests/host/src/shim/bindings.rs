@@ -94,6 +94,8 @@ pub struct bpf_async_cpu {
     pub late: llist_head,
     pub work: irq_work,
     pub late_work: work_struct,
+    /// Whether `late_work` is pending.
+    pub late_pending: Cell<bool>,
     pub busy: Atomic<*mut c_void>,
     pub running: Atomic<*mut c_void>,
     pub chain: Atomic<u32>,
@@ -111,6 +113,7 @@ impl Default for bpf_async_cpu {
                 raised: Cell::new(false),
             },
             late_work: work_struct,
+            late_pending: Cell::new(false),
             busy: Atomic::of_cpu(null_mut()),
             running: Atomic::of_cpu(null_mut()),
             chain: Atomic::of_cpu(0),
@@ -327,6 +330,10 @@ pub unsafe fn bpf_async_work_pending(ptr: *mut work_struct) -> bool {
 }
 
 pub unsafe fn bpf_async_schedule_work(ptr: *mut work_struct) -> bool {
+    let late = |cpu: &&Box<bpf_async_cpu>| core::ptr::from_ref(&cpu.late_work) == ptr;
+    if let Some(cpu) = world().cpus.iter().find(late) {
+        return !cpu.late_pending.replace(true);
+    }
     let work = work(ptr);
     world().may_lock("a work item");
     world().touch(ptr as usize);

@@ -69,7 +69,8 @@ fn enqueue(head: &Head, number: i64) {
         .unwrap();
 }
 
-/// One interrupt, whose drain takes notes; says whether there is to be another one.
+/// One interrupt, whose drain takes notes; says whether there is more, which is left to task
+/// context when it was too much.
 fn note_once(cpu: usize) -> bool {
     world().on_cpu(cpu);
     let raw = core::ptr::from_ref(&*world().cpus[cpu]).cast_mut();
@@ -78,12 +79,27 @@ fn note_once(cpu: usize) -> bool {
     work.raised.set(false);
     cpu.begin_drain();
     world().interrupt(|| perform::drain::<Note>(cpu, cpu.objects()));
-    !failed() && work.raised.get()
+    !failed() && (work.raised.get() || !cpu.late().is_empty())
 }
 
-/// Interrupts, until there is nothing left.
+/// The same of what is left to task context.
+fn note_late(cpu: usize) -> bool {
+    world().on_cpu(cpu);
+    // SAFETY: It is that of a CPU.
+    let cpu = unsafe { Cpu::from_ptr(core::ptr::from_ref(&*world().cpus[cpu]).cast_mut()) };
+    if failed() || cpu.late().is_empty() {
+        return false;
+    }
+    cpu.begin_late();
+    world().interrupt(|| perform::drain::<Note>(cpu, cpu.late()));
+    true
+}
+
+/// Interrupts, and task context, until there is nothing left.
 fn note(cpu: usize) {
-    while note_once(cpu) {}
+    while note_once(cpu) || note_late(cpu) {
+        note_late(cpu);
+    }
 }
 
 fn settle(head: &Head) {

@@ -17,7 +17,7 @@ use super::{
     async_cb::{AsyncCallback, Installed, Payload, Slot},
     callback::Callback,
     cpu::Cpu,
-    drain::drain,
+    drain::{drain, drain_late},
     pending::StartFlags,
     timer::{Timer, TimerCallback},
     work::{Held, HoldError, WorkCallback, WorkItem},
@@ -258,6 +258,17 @@ pub(crate) fn on_cpu<R: 'static>(
     })
 }
 
+/// What a drain has left is done in task context; says whether there was anything.
+fn late(cpu: *mut crate::bindings::bpf_async_cpu) -> bool {
+    // SAFETY: It is that of a CPU.
+    let (pending, this) = unsafe { (&(*cpu).late_pending, Cpu::from_ptr(cpu)) };
+    let was_pending = pending.replace(false);
+    if was_pending {
+        world().interrupt(|| drain_late(this));
+    }
+    was_pending
+}
+
 /// What was held back on `cpu` while interrupts were disabled, or an interrupt for nothing.
 pub(crate) fn interrupt(cpu: usize) {
     let cpu = core::ptr::from_ref(&*world().cpus[cpu]).cast_mut();
@@ -266,7 +277,7 @@ pub(crate) fn interrupt(cpu: usize) {
         let (work, this) = unsafe { (&(*cpu).work, Cpu::from_ptr(cpu)) };
         work.raised.set(false);
         world().interrupt(|| drain(this));
-        if failed() || !work.raised.get() {
+        if failed() || !work.raised.get() && !late(cpu) {
             break;
         }
     }
