@@ -3,6 +3,7 @@
 #ifndef REGRESS_H
 #define REGRESS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ struct test {
 /* Ends with an entry without a name. One table per file. */
 extern const struct test lifetime_tests[], gaps_tests[], freed_tests[], semantics_tests[],
 	refs_tests[], races_tests[], lockup_tests[], hrtimer_tests[], many_tests[], nmi_tests[],
-	stress_tests[];
+	flood_tests[], stress_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -59,6 +60,8 @@ void rcu_wait(void);		/* an RCU grace period of the kernel */
 })
 void poll_pause(void);
 bool pin_cpu(int cpu);
+/* A thread that begins on that CPU. */
+pthread_t thread_on(int cpu, void *(*function)(void *), void *arg);
 int cpu_count(void);
 bool cmdline_has(const char *word);
 bool can_init_in_nmi(void);	/* not with debug objects: neither C nor Rust */

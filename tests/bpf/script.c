@@ -160,24 +160,10 @@ static void *runner(void *arg)
 	return NULL;
 }
 
-/*
- * The thread begins on its own CPU: on the caller's it would have to wait for
- * the caller, who may be about to wait for it inside a program.
- */
+/* On the caller's CPU it would have to wait for the caller, who may be about to wait for it. */
 void runner_start(struct runner *r)
 {
-	pthread_attr_t attr;
-	pthread_t t;
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(r->cpu, &set);
-	if (pthread_attr_init(&attr) ||
-	    pthread_attr_setaffinity_np(&attr, sizeof(set), &set) ||
-	    pthread_create(&t, &attr, runner, r))
-		abort();
-	pthread_attr_destroy(&attr);
-	r->thread = t;
+	r->thread = thread_on(r->cpu, runner, r);
 }
 
 int runner_join(struct runner *r)

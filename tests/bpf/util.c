@@ -50,6 +50,22 @@ bool pin_cpu(int cpu)
 	return !sched_setaffinity(0, sizeof(set), &set);
 }
 
+pthread_t thread_on(int cpu, void *(*function)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	pthread_t t;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (pthread_attr_init(&attr) ||
+	    pthread_attr_setaffinity_np(&attr, sizeof(set), &set) ||
+	    pthread_create(&t, &attr, function, arg))
+		abort();
+	pthread_attr_destroy(&attr);
+	return t;
+}
+
 int cpu_count(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
