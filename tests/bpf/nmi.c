@@ -166,6 +166,6 @@ out:
 
 const struct test nmi_tests[] = {
 	{ "nmi", nmi, "an NMI at one instruction after the other, working on the same element",
-	  .own_boot = true, .one_thread = true, .seconds = 25 },
+	  .own_boot = true, .one_thread = true, .seconds = 15 },
 	{}
 };
