@@ -42,7 +42,7 @@ litmus() {
 selftests() { "$SCRIPTS/selftests.py" --impl rust "$@"; }
 regress() { "$SCRIPTS/regress.py" --impl rust "$@"; }
 
-for name in licence shell python rustfmt units anchors; do
+for name in licence shell python rustfmt clippy units anchors; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
 done
 step "litmus tests" litmus
