@@ -90,11 +90,13 @@ bool stalled(void);
 void stall_release(void);
 /*
  * Three of them: hold the next that gets to SYMBOL+OFFSET, on that CPU or (-1)
- * on any. go lets it go on; end also takes the probe away, and waits for RCU.
+ * on any. go lets it go on; end also takes the probe away. That and a new place
+ * can wait for RCU; again, for the next that gets to the same place, does not.
  */
 int stall_at(int nr, const char *where, int cpu);
 bool stalled_at(int nr);
 void stall_go(int nr);
+int stall_again(int nr);
 void stall_end(int nr);
 struct function {
 	char name[256];

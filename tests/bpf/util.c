@@ -285,6 +285,11 @@ void stall_go(int nr)
 	module_write(stall_file(nr), "go");
 }
 
+int stall_again(int nr)
+{
+	return module_write(stall_file(nr), "again");
+}
+
 void stall_end(int nr)
 {
 	module_write(stall_file(nr), "release");

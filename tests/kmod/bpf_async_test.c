@@ -16,7 +16,8 @@
  *    argument has all BITS. It spins, in the context it came in: where that
  *    can be preempted or interrupted, so can it. Reading says idle, armed,
  *    stalled or released. stall1 and stall2 are two more of it. "release" also
- *    takes the probe away, for which RCU readers, held ones too, must end.
+ *    takes the probe away. That, and a new place, can wait for RCU readers,
+ *    held ones too; "again", for the same place once more, does not.
  *    With "nmi=ARG " before it, it does not wait but has an NMI there, as that
  *    of bpf_async_test_nmi(ARG), and goes on.
  *    Arming patches the function's text: where other CPUs may be running it,
@@ -345,6 +346,8 @@ static ssize_t stall_write(struct file *file, const char __user *buf, size_t len
 	mutex_lock(&stall_lock);
 	if (!strncmp(text, "go", 2))
 		WRITE_ONCE(s->state, STALL_RELEASED);
+	else if (!strncmp(text, "again", 5) && s->registered)
+		WRITE_ONCE(s->state, STALL_ARMED);
 	else if (!strncmp(text, "release", 7))
 		stall_off(s);
 	else
