@@ -9,6 +9,9 @@
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
+#[cfg(CONFIG_RUST_HRTIMER_RAW_KUNIT_TEST)]
+mod kunit;
+
 use super::HrTimerRestart;
 use crate::{
     bindings,
@@ -156,6 +159,27 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
     }
 
+    /// Whether the timer is started. Any context; it may be so no longer when this returns.
+    #[doc(alias = "hrtimer_is_queued")]
+    #[inline]
+    pub fn is_queued(&self) -> bool {
+        // SAFETY: By the type invariants the timer is set up.
+        unsafe { bindings::hrtimer_is_queued(self.0.get()) }
+    }
+
+    /// Whether the caller runs on top of the timer's function, or of what is around it in its expiry:
+    /// whether [`RawHrTimer::cancel`] would wait for ever. On `PREEMPT_RT` it may say so of another
+    /// softirq on the function's CPU.
+    ///
+    /// # Context
+    ///
+    /// Task or softirq, preemption disabled; on `PREEMPT_RT` within an RCU read side.
+    #[inline]
+    pub fn runs_here(&self) -> bool {
+        // SAFETY: By the type invariants the timer is set up.
+        unsafe { bindings::hrtimer_runs_here(self.0.get()) }
+    }
+
     /// Stops the timer and waits for its function; returns 1 when it was started, else 0.
     ///
     /// # Context
@@ -287,103 +311,5 @@ impl<T: DynHrTimerCallback> DynHrTimer<T> {
 impl<T: DynHrTimerCallback> PinnedDrop for DynHrTimer<T> {
     fn drop(self: Pin<&mut Self>) {
         self.timer.cancel();
-    }
-}
-
-#[cfg(CONFIG_RUST_HRTIMER_RAW_KUNIT_TEST)]
-#[macros::kunit_tests(rust_hrtimer_raw)]
-mod tests {
-    use super::*;
-    use crate::sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Completion, //
-    };
-    use crate::time::{
-        Instant,
-        RealTime, //
-    };
-
-    const FAR: i64 = 3600 * 1_000_000_000;
-
-    #[pin_data]
-    struct Count {
-        left: Atomic<i32>,
-        #[pin]
-        done: Completion,
-    }
-
-    impl Count {
-        fn new(left: i32) -> impl PinInit<Self> {
-            pin_init!(Self {
-                left: Atomic::new(left),
-                done <- Completion::new(),
-            })
-        }
-    }
-
-    impl DynHrTimerCallback for Count {
-        fn run(timer: Pin<&DynHrTimer<Self>>) {
-            if timer.data().left.fetch_sub(1, Relaxed) == 1 {
-                timer.data().done.complete_all();
-            } else {
-                timer.start(1_000, Mode::REL);
-            }
-        }
-    }
-
-    /// On every clock, relative and as a point in time that has passed, pinned or not; and a
-    /// callback can start its timer again.
-    #[test]
-    fn fires_on_every_clock_and_mode() -> Result {
-        for clock in [Clock::Monotonic, Clock::Realtime, Clock::Boottime] {
-            for (nanos, mode) in [
-                (1_000, Mode::REL),
-                (1_000, Mode::REL.pinned()),
-                (1, Mode::ABS),
-                (1, Mode::ABS.pinned()),
-            ] {
-                let timer = KBox::pin_init(DynHrTimer::new(clock, Count::new(3)), GFP_KERNEL)?;
-                timer.as_ref().start(nanos, mode);
-                timer.data().done.wait_for_completion();
-                assert_eq!(timer.data().left.load(Relaxed), 0);
-            }
-        }
-        Ok(())
-    }
-
-    /// Cancelling says whether there was anything to cancel, and so does dropping without saying.
-    #[test]
-    fn cancels() -> Result {
-        let timer = KBox::pin_init(DynHrTimer::new(Clock::Monotonic, Count::new(1)), GFP_KERNEL)?;
-        assert_eq!(timer.as_ref().try_to_cancel(), Some(false));
-        timer.as_ref().start(FAR, Mode::REL);
-        assert_eq!(timer.as_ref().try_to_cancel(), Some(true));
-        assert_eq!(timer.as_ref().try_to_cancel(), Some(false));
-        timer.as_ref().start(FAR, Mode::REL);
-        assert_eq!(timer.data().left.load(Relaxed), 1);
-        drop(timer);
-        Ok(())
-    }
-
-    /// A point in wall-clock time is one, and not one of another clock.
-    #[test]
-    fn wall_clock_is_wall_clock() -> Result {
-        let timer = KBox::pin_init(DynHrTimer::new(Clock::Realtime, Count::new(1)), GFP_KERNEL)?;
-        let at = Instant::<RealTime>::now().as_nanos() + 1_000_000;
-        timer.as_ref().start(at, Mode::ABS);
-        timer.data().done.wait_for_completion();
-        assert!(Instant::<RealTime>::now().as_nanos() >= at);
-        Ok(())
-    }
-
-    /// Only the clocks that BPF knows have an id here.
-    #[test]
-    fn knows_three_clocks() {
-        let known = (0..64).filter(|id| Clock::from_id(*id).is_some()).count();
-        assert_eq!(known, 3);
-        assert_eq!(Clock::from_id(u64::MAX), None);
     }
 }

@@ -243,6 +243,15 @@ pub unsafe fn hrtimer_try_to_cancel(ptr: *mut hrtimer) -> c_int {
     result
 }
 
+pub unsafe fn hrtimer_is_queued(ptr: *mut hrtimer) -> bool {
+    let timer = timer(ptr);
+    world().touch(ptr as usize);
+    // No lock in the kernel; what it may see that is older than a return of a start is not modelled.
+    let queued = timer.locked(|| timer.armed.get().is_some());
+    world().touched(ptr as usize);
+    queued
+}
+
 pub unsafe fn hrtimer_cancel(timer: *mut hrtimer) -> c_int {
     loop {
         // SAFETY: The caller's.
@@ -261,7 +270,8 @@ pub fn tick() -> bool {
     let timers = world().timers.borrow().clone();
     let fired = timers.iter().find(|timer| {
         timer.locked(|| {
-            let fires = timer.armed.get().is_some() && !timer.running.get();
+            let due = timer.armed.get().is_some_and(|nanos| nanos != i64::MAX);
+            let fires = due && !timer.running.get();
             if fires {
                 world().touch(timer.address);
                 timer.armed.set(None);
@@ -280,12 +290,13 @@ pub fn tick() -> bool {
     fired.is_some()
 }
 
-/// The times of the timers that are started.
+/// The times of the timers that are started, but for those that never fire.
 pub fn armed() -> Vec<i64> {
     let timers = world().timers.borrow().clone();
     timers
         .iter()
         .filter_map(|t| t.locked(|| t.armed.get()))
+        .filter(|nanos| *nanos != i64::MAX)
         .collect()
 }
 

@@ -268,6 +268,16 @@ pub mod time {
                     unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
                 }
 
+                pub fn is_queued(&self) -> bool {
+                    // SAFETY: It is set up.
+                    unsafe { bindings::hrtimer_is_queued(self.0.get()) }
+                }
+
+                /// Nothing is traced here.
+                pub fn runs_here(&self) -> bool {
+                    false
+                }
+
                 pub fn cancel(&self) -> c_int {
                     // SAFETY: It is set up.
                     unsafe { bindings::hrtimer_cancel(self.0.get()) }
