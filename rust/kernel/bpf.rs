@@ -18,6 +18,7 @@
 
 pub mod async_cb;
 pub mod callback;
+mod cancelling;
 pub mod container;
 mod count;
 mod cpu;

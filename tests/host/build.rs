@@ -8,8 +8,18 @@ use std::{collections::HashMap, env, fs, path::PathBuf};
 mod mutations;
 
 const BPF: &[&str] = &[
-    "async_cb", "callback", "cpu", "deferred", "drain", "install", "link", "pending", "perform",
-    "timer", "work",
+    "async_cb",
+    "callback",
+    "cancelling",
+    "cpu",
+    "deferred",
+    "drain",
+    "install",
+    "link",
+    "pending",
+    "perform",
+    "timer",
+    "work",
 ];
 
 /// The text with the change; what is to be replaced must be there exactly once.

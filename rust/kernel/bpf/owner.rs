@@ -96,9 +96,10 @@ impl<P: Payload<Owner<T>>, T: AsyncFn> Slot<P, Owner<T>> {
     /// - `ENOMEM` when there is no memory.
     pub fn set_fn(&self, domain: &Domain, function: Arc<T>, flags: Flags) -> Result {
         domain.hold_open(|| {
-            // SAFETY: A box in an object of the domain is dropped before the domain is empty, one
-            // that could not be put into an object before `hold_open` returns; then the domain
-            // waits for RCU callbacks.
+            // SAFETY: A box in an object of the domain is dropped by a reader for whom the object's
+            // grace period waits (`cancel`), or who has the slot's reference (`cancel_and_free`);
+            // one that is replaced, or could not be put into an object, before `hold_open` returns.
+            // So that is before the domain is empty, and then it waits for RCU callbacks.
             let owner = unsafe { RcuBox::new(function, flags) }?;
             self.set_callback(domain, owner)
         })

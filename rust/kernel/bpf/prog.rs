@@ -302,7 +302,8 @@ unsafe impl ForeignOwnable for ProgCallback {
 }
 
 // SAFETY: A program and its subprograms are freed after an RCU grace period, or for a sleepable
-// program after one of RCU Tasks Trace, which implies one.
+// program after one of RCU Tasks Trace, which implies one; before that, when a trampoline was linked
+// to it, comes one of RCU Tasks.
 unsafe impl Callback for ProgCallback {}
 
 impl AsyncCallback for ProgCallback {

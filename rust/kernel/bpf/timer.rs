@@ -16,6 +16,8 @@ use super::{
         Payload,
         Slot, //
     },
+    cancelling::Cancelling,
+    container::Container,
     cpu::{
         must_defer,
         running_timer,
@@ -35,13 +37,7 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::{
-        atomic::{
-            Full,
-            Relaxed, //
-        },
-        rcu::sched, //
-    },
+    sync::rcu::sched,
     time::hrtimer::raw::{
         self,
         Clock,
@@ -83,8 +79,21 @@ impl Timer {
         let timer = unsafe { Erased::from_head(head).as_ref() }.payload();
         if let Some((nanos, flags)) = op.as_start() {
             timer.start(nanos, flags);
-        } else if op.is_cancel() {
-            timer.0.try_to_cancel();
+        } else if op.is_cancel() && timer.0.try_to_cancel() < 0 {
+            timer.never();
+        }
+    }
+
+    /// Sees to it that a timer whose function is running does not fire again.
+    ///
+    /// The function may have started it before the operation that is being performed was asked for;
+    /// `hrtimer_try_to_cancel()` does not look at that, and nobody would be told. What is started
+    /// after that operation was asked for waits for this, or takes the operation back.
+    #[cold]
+    #[inline(never)]
+    fn never(&self) {
+        if self.0.is_queued() {
+            self.start(i64::MAX, StartFlags::ABS);
         }
     }
 
@@ -214,42 +223,6 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
     }
 }
 
-/// Counts a callback that is about to wait for another timer's, for as long as it exists.
-struct Cancelling<'a>(&'a Head);
-
-impl<'a> Cancelling<'a> {
-    /// # Errors
-    ///
-    /// `EDEADLK` when somebody is about to wait for `running`'s callback, which is the caller:
-    /// it might be `target`'s, or one that waits for it.
-    fn new(target: &'a Head, running: &Head) -> Result<Self> {
-        let this = Self(target);
-        // Fully ordered: of two callbacks that cancel each other one at least sees the other.
-        // Litmus: cancelling, cancelling-three.
-        this.add(1);
-        if running.cancelling.load(Relaxed) != 0 {
-            return Err(EDEADLK);
-        }
-        Ok(this)
-    }
-
-    fn add(&self, delta: i16) {
-        let count = &self.0.cancelling;
-        let mut old = count.load(Relaxed);
-        // At most one callback a CPU is in here, so that the count cannot overflow, and the loop
-        // ends.
-        while let Err(seen) = count.cmpxchg(old, old.wrapping_add(delta), Full) {
-            old = seen;
-        }
-    }
-}
-
-impl Drop for Cancelling<'_> {
-    fn drop(&mut self) {
-        self.add(-1);
-    }
-}
-
 impl<C: TimerCallback> Slot<Timer, C> {
     /// Starts the timer, or moves it when it is started.
     ///
@@ -285,14 +258,15 @@ impl<C: TimerCallback> Slot<Timer, C> {
     }
 
     /// Takes the callback out, stops the timer and waits for a callback that is running; returns
-    /// whether it was started.
+    /// whether it was started. A start that is queued and was not performed is taken back, and does
+    /// not count.
     ///
     /// # Errors
     ///
     /// - `EOPNOTSUPP` when interrupts are disabled or in NMI.
     /// - `EINVAL` when there is no timer.
     /// - `EDEADLK` when the caller is this timer's callback, or that of a timer that somebody
-    ///   waits for.
+    ///   waits for; or traces the expiry of this timer, when the callback is taken out all the same.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub fn cancel(&self) -> Result<bool> {
@@ -321,7 +295,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// `running` is the timer whose callback is calling, if any.
     #[inline(always)]
     fn cancel_now(&self, running: Option<NonNull<Timer>>) -> Result<c_int> {
-        // What was the callback is dropped after the guard.
+        // What was the callback is dropped after the guard: it may be much work. But not one that
+        // is counted with the objects of its container: that waits for readers, and for what they
+        // have given to RCU.
         let _old;
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
@@ -337,9 +313,19 @@ impl<C: TimerCallback> Slot<Timer, C> {
             }
             None => None,
         };
-        _old = cb.callback().clear();
+        let old = cb.callback().clear();
+        _old = if C::Container::TRACKED {
+            drop(old);
+            None
+        } else {
+            old
+        };
         let mut result = Timer::settle_and_cancel(cb);
         if result < 0 {
+            // The caller may be a program that traces the expiry, just before or after the callback.
+            if cb.payload().0.runs_here() {
+                return Err(EDEADLK);
+            }
             // Not with preemption disabled: the callback may be long, and on PREEMPT_RT waiting
             // for it sleeps.
             result = guard.preemptible(|| cb.payload().0.cancel());
@@ -353,7 +339,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// # Errors
     ///
     /// - `EINVAL` when there is no timer.
-    /// - `ECANCELED` when interrupts are disabled or in NMI: it is done as soon as they are enabled.
+    /// - `ECANCELED` when interrupts are disabled or in NMI: it is done as soon as they are enabled,
+    ///   also when the callback is running then and has started the timer before. That timer counts
+    ///   as started until the next start or cancel, but never fires.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
     /// - `EPERM` when the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]

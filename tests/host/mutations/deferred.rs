@@ -146,6 +146,12 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "last-operations-go-on",
+        model: "deferred_last_operations_end",
+        says: "hard interrupts in a row",
+        changes: &[(DEFERRED, "late = cpu.too_deep();", "late = false;")],
+    },
+    Mutation {
         name: "same-object-is-queued",
         model: "deferred_chain_ends",
         says: "the same object is queued",

@@ -28,6 +28,7 @@ const INSTALL: &str = "bpf/install.rs";
 const LLIST: &str = "llist.rs";
 const PENDING: &str = "bpf/pending.rs";
 const PERFORM: &str = "bpf/perform.rs";
+const CANCELLING: &str = "bpf/cancelling.rs";
 const TIMER: &str = "bpf/timer.rs";
 const WORK: &str = "bpf/work.rs";
 

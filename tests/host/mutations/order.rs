@@ -2,7 +2,7 @@
 
 //! Whose operation wins.
 
-use super::{Mutation, DEFERRED, PERFORM, TIMER};
+use super::{Mutation, CANCELLING, DEFERRED, PERFORM, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -88,11 +88,17 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "deferred-cancel-of-running-is-lost",
+        model: "order_start_in_callback_then_deferred_cancel",
+        says: "an older start has won",
+        changes: &[(TIMER, "timer.never();", "")],
+    },
+    Mutation {
         name: "cancelling-relaxed",
         model: "order_two_cancel_each_other",
         says: "exceeded maximum number of branches",
         changes: &[(
-            TIMER,
+            CANCELLING,
             "count.cmpxchg(old, old.wrapping_add(delta), Full)",
             "count.cmpxchg(old, old.wrapping_add(delta), Relaxed)",
         )],
@@ -102,7 +108,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_three_cancel_each_other",
         says: "exceeded maximum number of branches",
         changes: &[(
-            TIMER,
+            CANCELLING,
             "if running.cancelling.load(Relaxed) != 0 {",
             "if false {",
         )],

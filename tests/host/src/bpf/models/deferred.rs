@@ -8,6 +8,7 @@ use crate::{
     atomic::{Acquire, Release},
     bindings::callback_head,
     bpf::{
+        cpu::MAX_DEPTH,
         deferred::{Head, Kind, Last},
         pending::Op,
         perform::{self, Dispatch},
@@ -258,6 +259,45 @@ fn deferred_chain_ends() {
         enqueue(b, 101);
         assert_eq!(finish(a).last(), Some(&op(100)));
         assert_eq!(finish(b).last(), Some(&op(101)));
+    });
+}
+
+/// Last operations, which cannot be refused, cause each other: they go on in task context, and none is
+/// lost. (Two objects with many references stand for many objects.)
+#[test]
+fn deferred_last_operations_end() {
+    const MANY: usize = 12;
+    thread_local!(static PAIR: Cell<[Option<&'static Head>; 2]> = const { Cell::new([None; 2]) });
+
+    explore(0, || {
+        DONE.with_borrow_mut(Vec::clear);
+        MEANWHILE.set(Some(|head, done| {
+            let [a, b] = PAIR.get().map(Option::unwrap);
+            let other = if core::ptr::eq(a, head) { b } else { a };
+            if DONE.with_borrow(Vec::len) < MANY {
+                world().irqs_off(|| other.enqueue_owned(done, not_last));
+            }
+        }));
+        let (a, b) = (head(), head());
+        PAIR.set([Some(a), Some(b)]);
+        for _ in 1..MANY / 2 {
+            a.get();
+            b.get();
+        }
+        world().on_cpu(0);
+        world().irqs_off(|| a.enqueue_owned(Op::CANCEL, not_last));
+        let mut interrupts = 0;
+        while !failed() && world().cpus[0].work.raised.get() {
+            note_once(0);
+            interrupts += 1;
+        }
+        assert!(
+            interrupts <= MAX_DEPTH + 1,
+            "{interrupts} hard interrupts in a row"
+        );
+        note(0);
+        MEANWHILE.set(None);
+        assert_eq!(DONE.with_borrow(Vec::len), MANY, "lost");
     });
 }
 

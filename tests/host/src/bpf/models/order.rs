@@ -56,6 +56,38 @@ fn order_deferred_cancel_then_start() {
     });
 }
 
+/// A callback that starts its timer again, and a `cancel_async` that was deferred after that: the
+/// timer does not fire again, although its function is running when the cancel is performed.
+#[test]
+fn order_start_in_callback_then_deferred_cancel() {
+    thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
+    thread_local!(static STARTED: Cell<Option<&'static Atomic<bool>>> = const { Cell::new(None) });
+
+    explore(4, || {
+        let map = Map::new();
+        let (slot, prog) = timer(map);
+        let started: &Atomic<bool> = world().keep(Atomic::new(false));
+        SLOT.set(Some(slot));
+        STARTED.set(Some(started));
+        prog.action.set(Some(|_| {
+            SLOT.get().unwrap().start(7, REL).unwrap();
+            STARTED.get().unwrap().store(true, Release);
+        }));
+        slot.start(1, REL).unwrap();
+        let softirq = on_cpu(1, tick);
+        let after = started.load(Acquire);
+        let result = deferred(0, || slot.cancel_async());
+        assert_eq!(result, Err(ECANCELED));
+        softirq.join().unwrap();
+        settle_down();
+        assert!(!after || armed().is_empty(), "an older start has won");
+        // And a newer one is not lost.
+        slot.start(2, REL).unwrap();
+        assert_eq!(armed(), [2], "a newer start was undone");
+        end(slot, map);
+    });
+}
+
 /// A start is being performed on one CPU when an NMI queues a cancel for another one, and a third
 /// cancels at once: when that has returned, the start is done with (H32).
 #[test]
