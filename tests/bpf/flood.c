@@ -19,7 +19,7 @@
 enum { LOOK, MEET, HOLD };
 enum { FLOOD_CPU = 1, QUEUE_CPU, INLINE_CPU };
 #define MS(ns)	((unsigned long long)(ns) / 1000000)
-#define IN_ONE	4	/* operations on one object in one interrupt, or turn of the work */
+#define IN_ONE	2	/* operations on one object in one interrupt, or turn of the work */
 
 /* Run the program whenever the CPU gets to address. Patches no text. */
 static struct bpf_link *break_at(struct bpf_program *p, uint64_t address, int cpu)
@@ -154,7 +154,7 @@ out:
 static const char *flooded(struct flood_bpf *sk, int seconds)
 {
 	struct flood_bpf__bss *g = sk->bss;
-	u64 limit = seconds * 1000000000ULL / 2;
+	u64 limit = seconds * 1000000000ULL / 4;
 	bool again = true;
 	int i;
 

@@ -124,6 +124,19 @@ int is_armed(struct __sk_buff *skb)
 	return 0;
 }
 
+/* H29: a timer whose callback is this program's, in the hash map. */
+SEC("tc")
+int start_hash(struct __sk_buff *skb)
+{
+	struct elem zero = {}, *e;
+	int key = skb->mark & (ELEMS - 1);
+
+	bpf_map_update_elem(&locked_hash, &key, &zero, BPF_ANY);
+	e = bpf_map_lookup_elem(&locked_hash, &key);
+	last_ret = e ? up(&locked_hash, e, FAR) : -2;
+	return 0;
+}
+
 /* The slot of an element is one pointer to the object that holds the hrtimer. */
 static __always_inline bool is_of(u64 timer, struct elem *e)
 {
@@ -308,10 +321,11 @@ int rcu_free_nolock(u64 *ctx)
 
 /*
  * H29: on the CPU that goes away or comes back, while it is not online and none
- * of its irq_works can run. Each step starts a timer that nothing else started.
+ * of its irq_works can run. Each step starts a timer that nothing else started,
+ * and the first on either way frees one that has the last reference to a program.
  * Not in a tracepoint: those are silent on a CPU that is not online.
  */
-static __always_inline int step(void)
+static __always_inline int step(int key)
 {
 	u32 cpu = bpf_get_smp_processor_id(), n = queued;
 	u64 online = ~0ULL;
@@ -330,6 +344,7 @@ static __always_inline int step(void)
 		return 0;
 	bpf_local_irq_save(&flags);
 	err = bpf_timer_start(&e->timer, FAR, 0);
+	bpf_map_delete_elem(&locked_hash, &key);
 	bpf_local_irq_restore(&flags);
 	if (err)
 		last_ret = err;
@@ -338,19 +353,19 @@ static __always_inline int step(void)
 	return 0;
 }
 
-#define STEP_AT(function)						\
+#define STEP_AT(function, key)						\
 SEC("fentry/" #function)						\
 int cpu_##function(void *ctx)						\
 {									\
-	return step();							\
+	return step(key);						\
 }
 
 /* On the way down, in this order: irq_works run for the last time in the third. */
-STEP_AT(tick_cpu_dying)
-STEP_AT(hrtimers_cpu_dying)
-STEP_AT(smpcfd_dying_cpu)
-STEP_AT(rcutree_dying_cpu)
-STEP_AT(sched_cpu_dying)
+STEP_AT(tick_cpu_dying, 0)
+STEP_AT(hrtimers_cpu_dying, 0)
+STEP_AT(smpcfd_dying_cpu, 0)
+STEP_AT(rcutree_dying_cpu, 0)
+STEP_AT(sched_cpu_dying, 0)
 /* On the way up. */
-STEP_AT(sched_cpu_starting)
-STEP_AT(hrtimers_cpu_starting)
+STEP_AT(sched_cpu_starting, 1)
+STEP_AT(hrtimers_cpu_starting, 1)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* H9 to H14, H29: nothing may hang, wherever the call comes from. */
+/* H10 to H14, H29: nothing may hang, wherever the call comes from. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,78 +13,12 @@
 #include "regress.h"
 #include "lockup.skel.h"
 
-#define PIN		2
 #define CHAIN_LIMIT	1000
 
 /* The same in lockup.bpf.c. */
 enum { OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
 #define FIRST_LATE	8
 #define LATE		32
-
-/* n timers on n CPUs whose callbacks all wait; then each does op to the next. */
-static const char *ring(struct script_bpf *sk, int map, u32 op, int n)
-{
-	struct element *e[3];
-	struct runner r[3] = {};
-	const char *err = NULL;
-	int i, started = 0, refused = 0;
-
-	gate_close(sk, 0);
-	for (i = 0; i < n; i++) {
-		e[i] = element(sk, map, i);
-		e[i]->hold = 1;
-		e[i]->act_op = op;
-		e[i]->act_map = map;
-		e[i]->act_key = (i + 1) % n;
-		e[i]->t_begun = e[i]->t_ended = 0;
-		RUN(sk, PROG_A, IRQS_ON, STEP(OP_UPDATE, map, i),
-		    STEP(T_INIT, map, i, .flags = 1), STEP(T_SET, map, i));
-	}
-	for (i = 0; i < n; i++) {
-		struct step s = STEP(T_START, map, i, .nsecs = 0, .flags = PIN);
-
-		/* The callback may run on top of this thread and keep it. */
-		r[i] = (struct runner){ .sk = sk, .nr = 1 + i, .cpu = i };
-		script_put(sk, 1 + i, &s, 1);
-		runner_start(&r[i]);
-		started++;
-		CHECK(WAIT_UNTIL(e[i]->t_begun, 10), "timer %d did not fire", i);
-	}
-	gate_open(sk, 0);
-	for (i = 0; i < n; i++) {
-		CHECK(WAIT_UNTIL(e[i]->t_ended, 10), "callback %d of %d hangs", i, n);
-		refused += e[i]->act_ret == -EDEADLK;
-	}
-	CHECK(op != T_CANCEL || refused, "a ring of %d cancels and none was refused", n);
-out:
-	gate_open(sk, 0);
-	for (i = 0; i < started; i++)
-		if (runner_join(&r[i]))
-			err = fail("the script that starts timer %d did not run", i);
-	return err;
-}
-
-static const char *h9(int seconds)
-{
-	struct script_bpf *sk = script_load(PROG_A);
-	const char *err = NULL;
-	int n;
-
-	if (!sk)
-		return fail("cannot load script.bpf.o");
-	CHECK(cpu_count() >= 4, "needs 4 CPUs, has %d", cpu_count());
-	pin_cpu(3);
-	for (n = 2; n <= 3 && !err; n++) {
-		err = ring(sk, HASH, T_CANCEL, n);
-		err = err ?: ring(sk, ARR, T_CANCEL, n);
-		err = err ?: ring(sk, HASH, OP_UPDATE, n);
-		err = err ?: ring(sk, HASH, OP_DELETE, n);
-		err = err ?: ring(sk, ARR, OP_UPDATE, n);
-	}
-out:
-	script_unload(sk);
-	return err;
-}
 
 /* Only what the case needs is attached: no other text is patched. */
 static struct lockup_bpf *lockup_load(u32 mode)
@@ -292,12 +226,31 @@ static const char *late_armed(struct lockup_bpf *sk, u32 from, u32 to, const cha
 	return NULL;
 }
 
+/* Load a program that only a timer has a reference to, in element key; its id. */
+static __u32 prog_of_timer(struct lockup_bpf *sk, u32 key)
+{
+	struct lockup_bpf *other = lockup_bpf__open();
+	struct bpf_program *p;
+	__u32 id = 0;
+
+	if (!other)
+		return 0;
+	bpf_object__for_each_program(p, other->obj)
+		bpf_program__set_autoload(p, p == other->progs.start_hash);
+	if (!bpf_map__reuse_fd(other->maps.locked_hash, bpf_map__fd(sk->maps.locked_hash)) &&
+	    !lockup_bpf__load(other) && !lockup_run(other, other->progs.start_hash, key))
+		id = prog_id(bpf_program__fd(other->progs.start_hash));
+	lockup_bpf__destroy(other);
+	rcu_wait();
+	return id;
+}
+
 /* A CPU goes and comes back while operations are queued on it that no irq_work performs. */
 static const char *h29(int seconds)
 {
 	struct lockup_bpf *sk = lockup_load(DYING);
 	const char *err = NULL;
-	u32 i, down, up;
+	u32 i, down, up, progs[2];
 	u64 fired;
 
 	if (!sk)
@@ -308,6 +261,10 @@ static const char *h29(int seconds)
 		CHECK(!lockup_run(sk, sk->progs.start, i), "start");
 		CHECK(lockup_run(sk, sk->progs.is_armed, i) == 1, "timer %u is not armed", i);
 	}
+	for (i = 0; i < 2; i++) {
+		progs[i] = prog_of_timer(sk, i);
+		CHECK(progs[i] && prog_exists(progs[i]), "program %u is not there", i);
+	}
 	sk->bss->cpu_only = 1;
 	sk->bss->on = DYING;
 	CHECK(!online(1, "0"), "taking CPU 1 down");
@@ -316,8 +273,11 @@ static const char *h29(int seconds)
 	err = late_armed(sk, 0, down, "the CPU is dead");
 	if (err)
 		goto out;
+	CHECK(WAIT_UNTIL(!prog_exists(progs[0]), 10), "the CPU is dead: a program is not put");
+	CHECK(prog_exists(progs[1]), "the other program is gone already");
 	CHECK(!online(1, "1"), "taking CPU 1 up");
 	sk->bss->on = OFF;
+	CHECK(WAIT_UNTIL(!prog_exists(progs[1]), 10), "the CPU is back: a program is not put");
 	up = sk->bss->queued;
 	say("%u starts queued on the dying CPU, %u on the one that came up", down, up - down);
 	CHECK(sk->bss->hits == up, "only %u starts were queued: %d", up, sk->bss->last_ret);
@@ -337,7 +297,6 @@ out:
 }
 
 const struct test lockup_tests[] = {
-	{ "H9", h9, "callbacks that cancel or free each other in a ring", .own_boot = true },
 	{ "H10", h10, "start from the tracepoint of the same start", .own_boot = true,
 	  .one_thread = true },
 	{ "H11", h11, "starts that beget starts over two timers", .own_boot = true,

@@ -24,8 +24,8 @@
 #include "regress.h"
 
 static const struct test *const tables[] = {
-	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests, lockup_tests,
-	hrtimer_tests, many_tests, nmi_tests, flood_tests, stress_tests,
+	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests, waits_tests,
+	lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests, stress_tests,
 };
 
 static char reason[512];

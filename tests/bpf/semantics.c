@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "regress.h"
+#include "script.skel.h"
 
 #define FAR	3600000000000ULL	/* an hour: never in a test */
 #define ABS	1	/* BPF_F_TIMER_ABS */
@@ -125,7 +126,7 @@ out:
 static const char *cancel_of_held_start(struct script_bpf *sk)
 {
 	struct step start = STEP(T_START, HASH, 0, .nsecs = FAR);
-	struct step cancel = STEP(T_CANCEL, HASH, 0);
+	struct step cancel[] = { STEP(OP_OPEN, 0, 0), STEP(T_CANCEL, HASH, 0) };
 	struct runner a = { .sk = sk, .nr = 1, .context = IRQS_OFF, .cpu = 0 };
 	struct runner c = { .sk = sk, .nr = 2, .cpu = 2 };
 	const char *err = NULL;
@@ -135,7 +136,7 @@ static const char *cancel_of_held_start(struct script_bpf *sk)
 	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
 	EXPECT(0, T_SET, HASH, 0);
 	script_put(sk, 1, &start, 1);
-	script_put(sk, 2, &cancel, 1);
+	script_put(sk, 2, cancel, 2);
 	pin_cpu(1);
 	TRY(stall("hrtimer_start_range_ns", 0, SOFT));
 	runner_start(&a);
@@ -145,6 +146,7 @@ static const char *cancel_of_held_start(struct script_bpf *sk)
 	CHECK(sc->s[0].ret == -ECANCELED, "cancel_async in NMI: %lld", (long long)sc->s[0].ret);
 	runner_start(&c);
 	c_runs = true;
+	CHECK(WAIT_UNTIL(sk->bss->gate[0], 10), "the cancelling script did not begin");
 	/* Either it returns, or it rightly waits for the start: both are fine. */
 	(void)WAIT_UNTIL(c.runs, 0.5);
 	stall_release();
