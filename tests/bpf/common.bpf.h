@@ -28,6 +28,21 @@ extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
 extern void bpf_async_test_nmi(u64 arg) __weak __ksym;
 extern u32 bpf_async_test_context(void) __weak __ksym;
 
+/* Where the object of the timer in this slot is: the slot begins with one pointer to it. */
+static __always_inline u64 object_of(void *slot)
+{
+	u64 object = 0;
+
+	bpf_probe_read_kernel(&object, sizeof(object), slot);
+	return object;
+}
+
+/* Whether the address is in the object, of which none is larger than this. */
+static __always_inline bool is_in(u64 address, u64 object)
+{
+	return object && address - object < 256;
+}
+
 char _license[] SEC("license") = "GPL";
 
 #endif

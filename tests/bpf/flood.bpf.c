@@ -10,7 +10,6 @@
 #define FAR		3600000000000ULL
 #define MANY		(1 << 20)
 #define BATCH		64
-#define OBJECT_SIZE	256	/* no object is larger */
 
 struct elem {
 	struct bpf_timer timer;
@@ -23,7 +22,7 @@ struct {
 	__type(value, struct elem);
 } flooded SEC(".maps");
 
-/* The same in races.c. */
+/* The same in flood.c. */
 enum { LOOK, MEET, HOLD };
 
 u64 object;		/* the timer's */
@@ -63,8 +62,7 @@ int setup(struct __sk_buff *skb)
 	err = bpf_timer_init(t, &flooded, CLOCK_MONOTONIC);
 	if (!err)
 		err = bpf_timer_set_callback(t, timer_cb);
-	/* The element is one pointer to the object that holds the hrtimer. */
-	bpf_probe_read_kernel(&object, sizeof(object), t);
+	object = object_of(t);
 	return err;
 }
 
@@ -225,7 +223,7 @@ int on_perform(struct bpf_perf_event_data *ctx)
 {
 	u64 seen;
 
-	if (!object || PT_REGS_PARM1(&ctx->regs) - object >= OBJECT_SIZE)
+	if (!is_in(PT_REGS_PARM1(&ctx->regs), object))
 		return 0;
 	performed++;
 	if (++in_one > most_in_one)

@@ -13,7 +13,6 @@
 #define ENOMEM	12
 #define FAR	3600000000000ULL
 #define CHAIN_LIMIT	1000	/* a chain this long is called endless */
-#define OBJECT_SIZE	256	/* no object is larger */
 
 struct elem {
 	struct bpf_timer timer;
@@ -137,15 +136,6 @@ int start_hash(struct __sk_buff *skb)
 	return 0;
 }
 
-/* The slot of an element is one pointer to the object that holds the hrtimer. */
-static __always_inline bool is_of(u64 timer, struct elem *e)
-{
-	u64 object = 0;
-
-	bpf_probe_read_kernel(&object, sizeof(object), &e->timer);
-	return object && timer - object < OBJECT_SIZE;
-}
-
 /* H10, H11: every start of a timer of ours starts it, or the other one, again. */
 SEC("raw_tp/hrtimer_start")
 int start_again(struct bpf_raw_tracepoint_args *ctx)
@@ -160,9 +150,9 @@ int start_again(struct bpf_raw_tracepoint_args *ctx)
 	f = get(1);
 	if (!e || !f)
 		return 0;
-	if (is_of(timer, e))
+	if (is_in(timer, object_of(&e->timer)))
 		again = mode == SAME ? e : f;
-	else if (is_of(timer, f))
+	else if (is_in(timer, object_of(&f->timer)))
 		again = mode == SAME ? f : e;
 	else
 		return 0;
@@ -255,7 +245,6 @@ int BPF_PROG(rcu_enqueue)
 {
 	struct elem zero = {}, *e;
 	int key = bpf_get_smp_processor_id();
-	u64 slot = 0;
 
 	if (on != CALL_RCU || key != cpu_only || !budget)
 		return 0;
@@ -264,8 +253,7 @@ int BPF_PROG(rcu_enqueue)
 	*inside_here() = 1;
 	e = get(key);
 	if (e && !up(&locked, e, FAR)) {
-		bpf_probe_read_kernel(&slot, sizeof(slot), &e->timer);
-		object = slot;
+		object = object_of(&e->timer);
 		bpf_map_update_elem(&locked, &key, &zero, BPF_ANY);
 		__sync_fetch_and_add(&frees, 1);
 	}
@@ -287,7 +275,7 @@ int rcu_enqueue_again(u64 *ctx)
 	bpf_get_func_arg(ctx, 1, &head);
 	if (*inside_here())
 		__sync_fetch_and_add(&nested, 1);
-	else if (object && head - object < OBJECT_SIZE)
+	else if (is_in(head, object))
 		__sync_fetch_and_add(&retired, 1);
 	return 0;
 }

@@ -6,8 +6,6 @@
  */
 #include "common.bpf.h"
 
-#define OBJECT_SIZE	256	/* no object is larger */
-
 struct elem {
 	u64 slot;
 	struct bpf_timer timer;
@@ -125,15 +123,11 @@ static int timer_b(void *map, int *key, struct elem *e) { return callback(e, 'b'
 static int wq_a(void *map, int *key, void *e) { return callback(e, 'a', true); }
 static int wq_b(void *map, int *key, void *e) { return callback(e, 'b', true); }
 
-/* The slot is one pointer, to the object that holds the hrtimer. */
 static __always_inline long watch(struct elem *e)
 {
-	u64 object = 0;
-
-	bpf_probe_read_kernel(&object, sizeof(object), &e->timer);
 	__builtin_memset(&watched, 0, sizeof(watched));
-	watched.object = object;
-	return object ? 0 : -2;
+	watched.object = object_of(&e->timer);
+	return watched.object ? 0 : -2;
 }
 
 static __always_inline long on_elem(void *map, struct step *s, int *key, cb_t tcb, wq_cb_t wcb)
@@ -265,7 +259,7 @@ static __always_inline bool is_watched(void *timer)
 		return false;
 	/* As a number: the verifier does not let a pointer be reckoned with. */
 	bpf_probe_read_kernel(&at, sizeof(at), &timer);
-	if (!watched.timer && at - watched.object < OBJECT_SIZE)
+	if (!watched.timer && is_in(at, watched.object))
 		watched.timer = at;
 	return watched.timer == at;
 }

@@ -5,8 +5,6 @@
  */
 #include "common.bpf.h"
 
-#define OBJECT_SIZE	256	/* no object is larger */
-
 struct elem {
 	struct bpf_timer timer;
 };
@@ -52,16 +50,11 @@ int start(struct __sk_buff *skb)
 	return 0;
 }
 
-/* The map's slot is one pointer to the object that holds the hrtimer. */
 static __always_inline int cancel_in_expiry(u64 timer, u32 when)
 {
 	struct elem *e = get();
-	u64 object = 0;
 
-	if (on != when || !e)
-		return 0;
-	bpf_probe_read_kernel(&object, sizeof(object), &e->timer);
-	if (!object || timer - object >= OBJECT_SIZE)
+	if (on != when || !e || !is_in(timer, object_of(&e->timer)))
 		return 0;
 	__sync_fetch_and_add(&begun, 1);
 	ret = bpf_timer_cancel(&e->timer);
