@@ -33,8 +33,8 @@ impl<'a> Cancelling<'a> {
     fn add(&self, delta: i16) {
         let count = &self.0.cancelling;
         let mut old = count.load(Relaxed);
-        // At most one callback a CPU is in here, so that the count cannot overflow, and the loop
-        // ends.
+        // An `i16` cannot be added to atomically. At most one callback a CPU is in here, so that the
+        // count cannot overflow, and the loop ends.
         while let Err(seen) = count.cmpxchg(old, old.wrapping_add(delta), Full) {
             old = seen;
         }
