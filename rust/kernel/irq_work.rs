@@ -195,7 +195,9 @@ mod tests {
         }
     }
 
-    fn count() -> Result<(Arc<Atomic<i32>>, Pin<KBox<IrqWork<Count>>>)> {
+    type Counted = (Arc<Atomic<i32>>, Pin<KBox<IrqWork<Count>>>);
+
+    fn count() -> Result<Counted> {
         let runs = Arc::new(Atomic::new(0), GFP_KERNEL)?;
         let data = Count {
             runs: runs.clone(),

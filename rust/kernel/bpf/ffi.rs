@@ -70,7 +70,7 @@ unsafe fn slot<'a, P: Payload<ProgCallback>>(slot: *mut c_void) -> &'a Slot<P, P
 #[inline]
 fn reg(result: Result<c_int>) -> u64 {
     // CAST: Sign-extended, as C does it.
-    int(result) as i64 as u64
+    i64::from(int(result)) as u64
 }
 
 #[inline]

@@ -68,6 +68,8 @@ impl Map {
     /// The key of a value: for an array its index, which is put into `index`, else what stands
     /// before the value in the element.
     #[doc(alias = "map_key_from_value")]
+    // The pointer is given to C, which does not look at what it points to.
+    #[expect(clippy::not_unsafe_ptr_arg_deref)]
     #[inline]
     pub fn key_of_value(&self, value: *mut c_void, index: &mut MaybeUninit<u32>) -> *mut c_void {
         // SAFETY: The map is valid, and neither field changes.
