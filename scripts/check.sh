@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-CHECKS=(licence shell python rustfmt clippy units anchors)
+CHECKS=(licence shell python rustfmt units anchors)
 
 skip() {
 	say "skipped: $1; $2"
@@ -58,22 +58,6 @@ check_rustfmt() {
 	[ ${#sources[@]} -gt 0 ] || die "there is no Rust file here" "the clone is not whole"
 	source=$("$SCRIPTS/source.sh")
 	rustfmt --check --edition 2021 --config-path "${source##*$'\n'}/.rustfmt.toml" "${sources[@]}"
-}
-
-# What of the kernel's files is compiled for the models, by the kernel's own
-# rules. Of the kernel's build it needs no more than these.
-check_clippy() {
-	local source flags
-	command -v cargo-clippy >/dev/null ||
-		skip "no clippy" "with a toolchain of rustup's, 'rustup component add clippy' installs it"
-	source=$("$SCRIPTS/source.sh")
-	source=${source##*$'\n'}
-	mapfile -t flags < <(grep -oE -- '-[WA]clippy::[a-z_]+' "$source/Makefile" | awk '!seen[$0]++')
-	[ ${#flags[@]} -gt 0 ] || die "there is no clippy rule in $source/Makefile" "adapt scripts/check.sh"
-	make_cache
-	cd "$ROOT/tests/host"
-	CLIPPY_CONF_DIR=$source CARGO_TARGET_DIR=$CACHE/host-target \
-		cargo clippy --quiet --locked --tests -- "${flags[@]}" -D warnings
 }
 
 # On both pristine sources. A suite that finds no test, or skips one, fails.

@@ -80,7 +80,7 @@ choose_compilers() {
 		llvm=$(package_llvm "$rustc") || continue
 		package_offered "clang-$llvm" || continue
 		prefix=rust${rustc#rustc}
-		COMPILERS=("$rustc" "$prefix-src" "rustfmt${rustc#rustc}" "clang-$llvm"
+		COMPILERS=("$rustc" "$prefix-src" "$prefix-clippy" "rustfmt${rustc#rustc}" "clang-$llvm"
 			"lld-$llvm" "llvm-$llvm" "libclang-$llvm-dev")
 		CARGO_PACKAGE=cargo${rustc#rustc}
 		return
@@ -90,6 +90,13 @@ choose_compilers() {
 
 rustc_package() {
 	[ ! -x /usr/bin/rustc ] || dpkg-query -S /usr/bin/rustc 2>/dev/null | sed 's/:.*//'
+}
+
+# For the checks: the clippy of the compiler that is installed.
+clippy_package() {
+	local rustc
+	rustc=$(rustc_package) || return 0
+	[ -z "$rustc" ] || echo "rust${rustc#rustc}-clippy"
 }
 
 virtme_is_whole() {

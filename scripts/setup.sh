@@ -63,7 +63,8 @@ compilers_good() {
 }
 
 install_packages() {
-	local wanted=("${PACKAGES[@]}")
+	local wanted
+	mapfile -t wanted < <(printf '%s\n' "${PACKAGES[@]}" && clippy_package)
 	mapfile -t MISSING < <(missing_packages "${wanted[@]}")
 	if [ ${#MISSING[@]} = 0 ] && compilers_good && find_cargo; then
 		return

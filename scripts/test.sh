@@ -42,13 +42,14 @@ litmus() {
 selftests() { "$SCRIPTS/selftests.py" --impl rust "$@"; }
 regress() { "$SCRIPTS/regress.py" --impl rust "$@"; }
 
-for name in licence shell python rustfmt clippy units anchors; do
+for name in licence shell python rustfmt units anchors; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
 done
 step "litmus tests" litmus
 step "models" "$SCRIPTS/host.sh"
 
 step "kernel: rust" kernel rust
+step "clippy: rust" on_kernel "$SCRIPTS/clippy.sh"
 step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust

@@ -8,8 +8,6 @@
 #![allow(dead_code, unused_imports, unreachable_pub, non_camel_case_types)]
 #![allow(non_upper_case_globals, unexpected_cfgs)]
 
-// Only the kernel's files are for clippy.
-#[allow(clippy::all, clippy::cast_lossless)]
 mod shim;
 
 pub use shim::{atomic, bindings, irq_work, prelude, processor, sync, time, types};
@@ -21,6 +19,5 @@ mod bpf {
 
     pub(crate) use crate::shim::{container, prog_ref};
 
-    #[allow(clippy::all)]
     mod models;
 }
