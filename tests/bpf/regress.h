@@ -136,7 +136,7 @@ struct runner {
 	struct script_bpf *sk;
 	int nr, prog, context, cpu;
 	bool loop;
-	volatile bool stop;
+	volatile bool waits, stop;	/* begin when it no longer waits */
 	volatile unsigned long runs;
 	int err;
 	unsigned long thread;

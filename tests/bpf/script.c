@@ -153,6 +153,8 @@ static void *runner(void *arg)
 {
 	struct runner *r = arg;
 
+	while (r->waits && !r->stop)
+		poll_pause();
 	do {
 		r->err = script_exec(r->sk, r->nr, r->prog, r->context);
 		r->runs++;

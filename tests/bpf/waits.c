@@ -19,6 +19,7 @@ static const char *ring(struct script_bpf *sk, int map, u32 op, int n)
 	struct element *e[3];
 	struct runner r[3] = {};
 	const char *err = NULL;
+	struct script *sc;
 	int i, started = 0, refused = 0;
 
 	gate_close(sk, 0);
@@ -29,18 +30,27 @@ static const char *ring(struct script_bpf *sk, int map, u32 op, int n)
 		e[i]->act_map = map;
 		e[i]->act_key = (i + 1) % n;
 		e[i]->t_begun = e[i]->t_ended = 0;
-		RUN(sk, PROG_A, IRQS_ON, STEP(OP_UPDATE, map, i),
-		    STEP(T_INIT, map, i, .flags = 1), STEP(T_SET, map, i));
+		sc = RUN(sk, PROG_A, IRQS_ON, STEP(OP_UPDATE, map, i),
+			 STEP(T_INIT, map, i, .flags = 1), STEP(T_SET, map, i));
+		CHECK(!sc->s[0].ret && !sc->s[1].ret && !sc->s[2].ret,
+		      "timer %d of %d: update %lld, init %lld, set_callback %lld", i, n,
+		      (long long)sc->s[0].ret, (long long)sc->s[1].ret, (long long)sc->s[2].ret);
 	}
+	/* All threads before the first callback: what it interrupts may have a lock that mmap needs. */
 	for (i = 0; i < n; i++) {
 		struct step s = STEP(T_START, map, i, .nsecs = 0, .flags = PIN);
 
 		/* The callback may run on top of this thread and keep it. */
-		r[i] = (struct runner){ .sk = sk, .nr = 1 + i, .cpu = i };
+		r[i] = (struct runner){ .sk = sk, .nr = 1 + i, .cpu = i, .waits = true };
 		script_put(sk, 1 + i, &s, 1);
 		runner_start(&r[i]);
 		started++;
-		CHECK(WAIT_UNTIL(e[i]->t_begun, 10), "timer %d did not fire", i);
+	}
+	for (i = 0; i < n; i++) {
+		r[i].waits = false;
+		CHECK(WAIT_UNTIL(e[i]->t_begun, 10), "timer %d of %d did not fire: start %u, %lld",
+		      i, n, sk->bss->scripts[1 + i].runs,
+		      (long long)sk->bss->scripts[1 + i].s[0].ret);
 	}
 	gate_open(sk, 0);
 	for (i = 0; i < n; i++) {
