@@ -7,9 +7,9 @@
 PACKAGES=(
 	bc bison flex kmod libelf-dev libssl-dev make openssl pahole perl rsync # the kernel
 	gcc libc6-dev                                                       # rustc links with gcc
-	libcap-dev zlib1g-dev zstd                                          # libbpf, bpftool, selftests
+	zlib1g-dev zstd                                                     # libbpf, bpftool, selftests
 	ca-certificates git python3 python3-venv shellcheck xz-utils
-	qemu-system-x86 udev # the guest: virtme-ng's script ports need udev
+	qemu-system-x86                                                     # the guest
 )
 
 # TOOLS_NEEDED: command, version needed (- for any), package, and what prints
@@ -31,14 +31,12 @@ depmod	13	kmod	kmod --version
 flock	-	util-linux	flock --version
 gcc	-	gcc	gcc -dumpfullversion
 qemu-system-x86_64	7.0	qemu-system-x86	qemu-system-x86_64 --version
-udevadm	-	udev	udevadm --version
 '
 
 # HEADERS_NEEDED: header, package.
 HEADERS_NEEDED='
 libelf.h	libelf-dev
 openssl/opensslv.h	libssl-dev
-sys/capability.h	libcap-dev
 zlib.h	zlib1g-dev
 '
 
