@@ -13,14 +13,14 @@ __rust_helper bool rust_helper_hrtimer_is_queued(struct hrtimer *timer)
 }
 
 /*
- * A softirq that is running on this CPU is what the caller runs on top of,
- * unless on PREEMPT_RT the caller has preempted it.
+ * A softirq that is running on this CPU is what the caller runs on top of. Not
+ * on PREEMPT_RT, where softirqs preempt each other: there this is never known.
  */
 __rust_helper bool rust_helper_hrtimer_runs_here(const struct hrtimer *timer)
 {
 	const struct hrtimer_clock_base *base = READ_ONCE(timer->base);
 
-	return base->cpu_base->cpu == raw_smp_processor_id() &&
-	       READ_ONCE(base->running) == timer &&
-	       (!IS_ENABLED(CONFIG_PREEMPT_RT) || in_serving_softirq());
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) &&
+	       base->cpu_base->cpu == raw_smp_processor_id() &&
+	       READ_ONCE(base->running) == timer;
 }

@@ -3,6 +3,13 @@
 #include <linux/rcupdate.h>
 #include <linux/rcupdate_trace.h>
 
+#ifndef CONFIG_RCU_LAZY
+__rust_helper void rust_helper_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_hurry(head, func);
+}
+#endif
+
 __rust_helper void rust_helper_rcu_read_lock_trace(void)
 {
 	rcu_read_lock_trace();

@@ -3,7 +3,11 @@
 //! Says where the kernel's files are: they are compiled where they stand. With `BPF_ASYNC_MUTATION`
 //! set, the files that the mutation changes are copies with that change.
 
-use std::{collections::HashMap, env, fs, path::PathBuf};
+use std::{
+    collections::HashMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 mod mutations;
 
@@ -21,6 +25,23 @@ const BPF: &[&str] = &[
     "timer",
     "work",
 ];
+
+/// A bound that the models cannot reach at its size: they have a smaller one.
+const SMALLER: (&str, &str, &str) = (
+    "bpf/perform.rs",
+    "const ROUNDS: u32 = 16;",
+    "const ROUNDS: u32 = 2;",
+);
+
+/// The text of a file of the kernel, with what is [`SMALLER`] here.
+fn read(kernel: &Path, file: &str) -> String {
+    let text = fs::read_to_string(kernel.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    if file == SMALLER.0 {
+        replace(&text, SMALLER.1, SMALLER.2, "smaller")
+    } else {
+        text
+    }
+}
 
 /// The text with the change; what is to be replaced must be there exactly once.
 fn replace(text: &str, from: &str, to: &str, mutation: &str) -> String {
@@ -46,9 +67,7 @@ fn main() {
         // All are tried always, so that one that has become stale is found at once.
         let mut texts: HashMap<&str, String> = HashMap::new();
         for (file, from, to) in mutation.changes {
-            let text = texts.entry(*file).or_insert_with(|| {
-                fs::read_to_string(kernel.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
-            });
+            let text = texts.entry(*file).or_insert_with(|| read(&kernel, file));
             *text = replace(text, from, to, mutation.name);
         }
         if mutation.name == wanted {
@@ -59,6 +78,9 @@ fn main() {
         wanted.is_empty() || !changed.is_empty(),
         "there is no mutation '{wanted}'"
     );
+    changed
+        .entry(SMALLER.0)
+        .or_insert_with(|| read(&kernel, SMALLER.0));
 
     let place = |file: String| {
         let path = kernel.join(&file);

@@ -333,7 +333,16 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             return Err(EBUSY);
         }
         if container.closed() {
-            self.cancel_and_free();
+            // Only the object from above. If the owner of the container has taken it out, another
+            // one can be in the slot by now.
+            if self
+                .0
+                .cmpxchg(cb.as_ptr(), core::ptr::null_mut(), Full)
+                .is_ok()
+            {
+                // SAFETY: The object was taken out of the slot just now.
+                unsafe { Self::detached(cb) };
+            }
             return Err(EPERM);
         }
         Ok(())
@@ -353,9 +362,19 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             return;
         }
         // INVARIANT: The reference of the slot is ours now.
-        let Some(cb) = NonNull::new(self.0.xchg(core::ptr::null_mut(), Full)) else {
-            return;
-        };
+        if let Some(cb) = NonNull::new(self.0.xchg(core::ptr::null_mut(), Full)) {
+            // SAFETY: The object was taken out of the slot just now.
+            unsafe { Self::detached(cb) };
+        }
+    }
+
+    /// Frees the callback of an object, stops the object, and drops the reference of the slot.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken `cb` out of its slot, and gives up the reference of the slot.
+    #[inline]
+    unsafe fn detached(cb: NonNull<AsyncCb<P, C>>) {
         // SAFETY: The slot's reference keeps the object until `stop` has dropped it.
         let cb = unsafe { cb.as_ref() };
         // INVARIANT: Marked from here. Only whoever took the object out of the slot writes this.
@@ -364,7 +383,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         // Fully ordered: whoever sees `FREED`, or what replaced it, sees the mark.
         // Litmus: callback-freed, container-gone.
         drop(cb.callback.free());
-        // SAFETY: The object was taken out of the slot above.
+        // SAFETY: By the safety requirements of this function.
         unsafe { P::stop(cb) };
     }
 }

@@ -141,7 +141,7 @@ impl Cpu {
     ///
     /// # Safety
     ///
-    /// As [`RawList::add`]. Interrupts must be disabled.
+    /// As [`RawList::add`]. `self` must be the current CPU's, and preemption disabled.
     #[inline]
     pub(super) unsafe fn add_object(&self, node: Node) {
         // SAFETY: By the safety requirements of this function.
@@ -164,7 +164,7 @@ impl Cpu {
     }
 
     fn kick(&self) {
-        // SAFETY: An FFI call; interrupts are disabled, as whoever adds a node has to see to.
+        // SAFETY: An FFI call; the callers have preemption disabled.
         if unsafe { bindings::bpf_async_this_cpu_online() } {
             // SAFETY: The work is static and was set up at compile time.
             unsafe { irq_work::queue_raw(&raw mut (*self.as_ptr()).work) };

@@ -136,8 +136,12 @@ impl Last {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn retire_now(self, reclaim: Callback) {
-        // SAFETY: There is no reference left; the link is the first field of the object.
-        unsafe { Link::call_rcu(self.0.cast(), reclaim) };
+        // SAFETY: There is no reference left, so that the object is the caller's. The domain of a
+        // tracked object waits for it. The link is the first field of the object.
+        unsafe {
+            let hurry = self.0.as_ref().kind().is_tracked();
+            Link::call_rcu(self.0.cast(), reclaim, hurry);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         atomic::Atomic,
         rcu::callback::{
             call_rcu,
+            call_rcu_hurry,
             Callback, //
         },
     },
@@ -60,15 +61,22 @@ impl Link {
         &self.pending
     }
 
-    /// Turns the link into an `rcu_head` and calls `func` with it after a grace period.
+    /// Turns the link into an `rcu_head` and calls `func` with it after a grace period; `hurry` when
+    /// somebody waits for that.
     ///
     /// # Safety
     ///
     /// There must be no reference left to the object of the link, and thus nobody who touches the
     /// link, on which no node may be on a list. Otherwise as [`call_rcu`].
-    pub(super) unsafe fn call_rcu(this: NonNull<Self>, func: Callback) {
+    pub(super) unsafe fn call_rcu(this: NonNull<Self>, func: Callback, hurry: bool) {
         // CAST: Both assertions above: the link has the size and alignment of an `rcu_head`.
-        // SAFETY: By the safety requirements of this function.
-        unsafe { call_rcu(this.as_ptr().cast(), func) }
+        let head = this.as_ptr().cast();
+        if hurry {
+            // SAFETY: By the safety requirements of this function.
+            unsafe { call_rcu_hurry(head, func) }
+        } else {
+            // SAFETY: By the safety requirements of this function.
+            unsafe { call_rcu(head, func) }
+        }
     }
 }

@@ -39,7 +39,7 @@ use core::ptr::NonNull;
 /// How many operations a drain performs on one object before it lets others have their turn, so
 /// that a program that queues in a loop on one CPU cannot keep another one in the same hard
 /// interrupt.
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 16;
 
 /// What the layers above know of the kinds.
 pub(super) trait Dispatch {

@@ -328,11 +328,20 @@ impl TimerCallback for ProgCallback {
 ///
 /// # Invariants
 ///
-/// `function` is that of a subprogram of `_prog`, and `map` is the map of the object.
+/// `function` is that of a subprogram of `prog`, which is there until this is dropped, and `map` is the map of the object.
 pub struct ProgRefs {
     function: usize,
     map: MapRef,
-    _prog: ProgRef,
+    prog: Option<ProgRef>,
+}
+
+impl Drop for ProgRefs {
+    fn drop(&mut self) {
+        if let Some(prog) = self.prog.take() {
+            // The work function holds no lock, so the last reference can be put here.
+            prog.put_now();
+        }
+    }
 }
 
 impl WorkCallback for ProgCallback {
@@ -348,7 +357,7 @@ impl WorkCallback for ProgCallback {
             Some(map) => Ok(ProgRefs {
                 function: installed.callback().function(),
                 map,
-                _prog: prog,
+                prog: Some(prog),
             }),
             // Its reference may be the last one by now.
             None => Err(HoldError::Gone(prog)),

@@ -6,17 +6,17 @@
 
 use super::{
     count,
-    cpu::{
-        must_defer,
-        Cpu, //
-    },
+    cpu::Cpu,
     link::Node,
 };
 use crate::{
     bindings,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu::sched, //
     },
 };
 use core::ptr::NonNull;
@@ -103,7 +103,10 @@ unsafe fn refcnt<'a>(aux: NonNull<bindings::bpf_prog_aux>) -> &'a Atomic<i64> {
     unsafe { Atomic::from_ptr(&raw mut (*aux.as_ptr()).refcnt.counter) }
 }
 
-/// Drops a reference that was the only one just now, as soon as it may be put.
+/// Drops a reference that was the only one just now, from this CPU's `irq_work`.
+///
+/// Never here: a program that traces what runs under a lock that the put takes (`prog_idr_lock`,
+/// which its other users take with softirqs disabled only) may be the one that drops it.
 ///
 /// # Safety
 ///
@@ -111,18 +114,15 @@ unsafe fn refcnt<'a>(aux: NonNull<bindings::bpf_prog_aux>) -> &'a Atomic<i64> {
 #[cold]
 #[inline(never)]
 unsafe fn put_last(aux: NonNull<bindings::bpf_prog_aux>) {
-    if !must_defer() {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::bpf_prog_put((*aux.as_ptr()).prog) };
-        return;
-    }
+    // The CPU must stay the same, and online, until the `irq_work` is raised.
+    let _guard = sched::read_lock();
     let cpu = Cpu::this();
     if !cpu.busy().load(Relaxed).is_null() {
         cpu.note_nested();
     }
     // SAFETY: The program is valid. Whoever has the only reference has the node to itself: it is
     // otherwise used when the last reference has been put. Others may take a reference meanwhile,
-    // but then theirs is never the last. Interrupts are disabled.
+    // but then theirs is never the last. Preemption is disabled.
     unsafe {
         let node = bindings::bpf_async_aux_node(aux.as_ptr());
         cpu.add_prog(NonNull::new_unchecked(node));

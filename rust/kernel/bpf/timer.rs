@@ -28,7 +28,6 @@ use super::{
         Kind,
         Last, //
     },
-    link::Link,
     pending::{
         Op,
         StartFlags, //
@@ -63,6 +62,25 @@ type Erased = AsyncCb<Timer, ()>;
 impl Timer {
     #[inline]
     fn start(&self, nanos: i64, flags: StartFlags) {
+        if flags.is_abs() && !running_timer().is_null() {
+            return self.start_in_callback(nanos, flags);
+        }
+        self.start_at(nanos, flags);
+    }
+
+    /// Starts the timer in the callback of one, where a point in time that has passed means now.
+    ///
+    /// The hrtimer softirq goes on for as long as a timer's expiry lies before the time at which the
+    /// softirq began. A callback that starts a timer there would keep it, and all else on the CPU,
+    /// from ever ending.
+    #[cold]
+    #[inline(never)]
+    fn start_in_callback(&self, nanos: i64, flags: StartFlags) {
+        self.start_at(nanos.max(self.0.now()), flags);
+    }
+
+    #[inline]
+    fn start_at(&self, nanos: i64, flags: StartFlags) {
         // SAFETY: Before the object is freed the timer is cancelled, when nobody can start it any
         // more: see `reclaim`.
         unsafe { self.0.start(nanos, Mode::from_bits(flags.bits())) }
@@ -160,7 +178,7 @@ impl Timer {
         if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {
             // It fired just now, and its function is an RCU reader.
             // SAFETY: There is no reference left, and nobody who could take one.
-            unsafe { Link::call_rcu(cb.cast(), Self::reclaim) };
+            unsafe { Last(cb.cast()).retire_now(Self::reclaim) };
             return;
         }
         // SAFETY: The timer is stopped, and its function is not running.
@@ -299,8 +317,10 @@ impl<C: TimerCallback> Slot<Timer, C> {
         // is counted with the objects of its container: that waits for readers, and for what they
         // have given to RCU.
         let _old;
+        let _rcu;
         let guard = sched::read_lock();
-        let cb = self.get(&guard)?;
+        // SAFETY: `guard`, and after it `_rcu`, which begins before it ends, cover all uses of `cb`.
+        let cb = unsafe { NonNull::from(self.get(&guard)?).as_ref() };
 
         // Only callbacks are counted: nobody waits for anybody else.
         let _cancelling = match running {
@@ -328,7 +348,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
             }
             // Not with preemption disabled: the callback may be long, and on PREEMPT_RT waiting
             // for it sleeps.
-            result = guard.preemptible(|| cb.payload().0.cancel());
+            _rcu = guard.into_rcu();
+            result = cb.payload().0.cancel();
         }
         Ok(result)
     }

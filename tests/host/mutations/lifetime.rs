@@ -168,8 +168,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n\n        // Only callbacks",
-            "let guard = crate::sync::rcu::unlocked();\n        let cb = self.get(&guard)?;\n\n        // Only callbacks",
+            "let guard = sched::read_lock();\n        // SAFETY: `guard`, and after it",
+            "let guard = crate::sync::rcu::unlocked();\n        // SAFETY: `guard`, and after it",
         )],
     },
     Mutation {

@@ -47,6 +47,18 @@ pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: Callback) {
     unsafe { bindings::call_rcu(head, Some(func)) }
 }
 
+/// [`call_rcu`] for callbacks that somebody waits for: with `CONFIG_RCU_LAZY` the others may wait for
+/// seconds until there are more of them.
+///
+/// # Safety
+///
+/// As [`call_rcu`].
+#[inline]
+pub unsafe fn call_rcu_hurry(head: *mut bindings::callback_head, func: Callback) {
+    // SAFETY: By the safety requirements of this function.
+    unsafe { bindings::call_rcu_hurry(head, Some(func)) }
+}
+
 #[repr(C)]
 struct Inner<T> {
     head: Opaque<bindings::callback_head>,

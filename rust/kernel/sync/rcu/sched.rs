@@ -36,28 +36,23 @@ unsafe impl ReadSide for super::Guard {}
 ///
 /// # Invariants
 ///
-/// For as long as the guard exists preemption is disabled; on `PREEMPT_RT`, and in
-/// [`Guard::preemptible`], the RCU read side lock is held.
+/// For as long as the guard exists preemption is disabled; on `PREEMPT_RT` the RCU read side lock is
+/// held.
 #[must_use = "if unused, the read side ends immediately"]
 pub struct Guard(NotThreadSafe);
 
-// SAFETY: By the type invariants, and what begins before the other ends is one read side.
+// SAFETY: By the type invariants: a grace period waits for each region in which preemption is
+// disabled, and for each holder of the RCU read side lock.
 unsafe impl ReadSide for Guard {}
 
 impl Guard {
-    /// Runs `f`, which may be long, with preemption as it was before the guard: still an RCU read
-    /// side, but the other kind.
-    #[cold]
-    pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
+    /// Ends the read side, after another one has begun that is `rcu_read_lock()`: together they
+    /// are one read side, whose second part can be long and can be preempted.
+    #[inline]
+    pub fn into_rcu(self) -> super::Guard {
         let rcu = super::read_lock();
-        // INVARIANT: The RCU read side lock is held.
-        // SAFETY: By the type invariants preemption is disabled.
-        unsafe { unlock() };
-        let result = f();
-        lock();
-        // INVARIANT: Preemption was disabled just now.
-        drop(rcu);
-        result
+        drop(self);
+        rcu
     }
 }
 
@@ -65,8 +60,8 @@ impl Drop for Guard {
     #[doc(alias = "rcu_read_unlock_sched_notrace")]
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants preemption is disabled: nobody can drop the guard while it
-        // is borrowed. It cannot have been sent to another thread.
+        // SAFETY: By the type invariants this thread has called `lock`, and the guard, which is
+        // not `Send`, is the one that ends it.
         unsafe { unlock() };
     }
 }
@@ -81,9 +76,10 @@ impl Drop for Guard {
 /// let guard = sched::read_lock();
 /// // What RCU protects can be looked at; nothing here may sleep, or take long.
 /// let found = 6;
-/// // Here it may take long, and what was found is still protected.
-/// let result = guard.preemptible(|| found * 7);
-/// assert_eq!(result, 42);
+/// assert_eq!(found * 7, 42);
+/// // What comes here may be long. RCU still waits for it.
+/// let rcu = guard.into_rcu();
+/// drop(rcu);
 /// ```
 #[doc(alias = "rcu_read_lock_sched_notrace")]
 #[inline]

@@ -167,13 +167,19 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_is_queued(self.0.get()) }
     }
 
+    /// The time on the timer's clock, in nanoseconds. Any context but NMI.
+    #[doc(alias = "hrtimer_cb_get_time")]
+    pub fn now(&self) -> i64 {
+        // SAFETY: By the type invariants the timer is set up.
+        unsafe { bindings::hrtimer_cb_get_time(self.0.get()) }
+    }
+
     /// Whether the caller runs on top of the timer's function, or of what is around it in its expiry:
-    /// whether [`RawHrTimer::cancel`] would wait for ever. On `PREEMPT_RT` it may say so of another
-    /// softirq on the function's CPU.
+    /// whether [`RawHrTimer::cancel`] would wait for ever. Always `false` on `PREEMPT_RT`.
     ///
     /// # Context
     ///
-    /// Task or softirq, preemption disabled; on `PREEMPT_RT` within an RCU read side.
+    /// Task or softirq, preemption disabled.
     #[inline]
     pub fn runs_here(&self) -> bool {
         // SAFETY: By the type invariants the timer is set up.

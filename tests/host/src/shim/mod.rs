@@ -145,8 +145,8 @@ pub mod sync {
             }
 
             impl Guard {
-                pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
-                    f()
+                pub fn into_rcu(self) -> super::Guard {
+                    super::read_lock()
                 }
             }
 
@@ -178,8 +178,8 @@ pub mod sync {
         unsafe impl sched::ReadSide for Unlocked {}
 
         impl Unlocked {
-            pub fn preemptible<R>(&self, f: impl FnOnce() -> R) -> R {
-                f()
+            pub fn into_rcu(self) -> Self {
+                self
             }
         }
 
@@ -201,6 +201,8 @@ pub mod sync {
                     unsafe { func(head) };
                 });
             }
+
+            pub use call_rcu as call_rcu_hurry;
         }
 
         /// Not modelled: nothing in these models is freed by this flavour.
@@ -271,6 +273,11 @@ pub mod time {
                 pub fn is_queued(&self) -> bool {
                     // SAFETY: It is set up.
                     unsafe { bindings::hrtimer_is_queued(self.0.get()) }
+                }
+
+                /// Time stands still here.
+                pub fn now(&self) -> i64 {
+                    0
                 }
 
                 /// Nothing is traced here.
