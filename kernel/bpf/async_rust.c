@@ -1,48 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C side of bpf_timer and bpf_wq in Rust: what has to be a static C
- * object, and the CPU hotplug callbacks. All else is in rust/kernel/bpf/.
+ * The C side of bpf_timer and bpf_wq in Rust: the entries of the helpers, which
+ * kprobes and fentry can attach to, the per-CPU variable, and the CPU hotplug
+ * callbacks. See rust/kernel/bpf/.
  */
 #include <linux/bpf.h>
 #include <linux/bpf_async.h>
 #include <linux/btf.h>
 #include <linux/cpuhotplug.h>
+#include <linux/filter.h>
 #include <linux/init.h>
 #include <linux/irq_work.h>
 #include <linux/irqflags.h>
 #include <linux/percpu.h>
 #include <linux/workqueue.h>
 
-static void async_late_work(struct work_struct *work)
+BPF_CALL_3(bpf_timer_init, struct bpf_timer *, timer, struct bpf_map *, map, u64, flags)
 {
-	unsigned long flags;
+	return bpf_async_timer_init(timer, map, flags);
+}
 
-	local_irq_save(flags);
-	bpf_async_drain_late(container_of(work, struct bpf_async_cpu, late_work));
-	local_irq_restore(flags);
+BPF_CALL_3(bpf_timer_set_callback, struct bpf_timer *, timer, void *, callback_fn,
+	   struct bpf_prog_aux *, aux)
+{
+	return bpf_async_timer_set_callback(timer, callback_fn, aux);
+}
+
+BPF_CALL_3(bpf_timer_start, struct bpf_timer *, timer, u64, nsecs, u64, flags)
+{
+	return bpf_async_timer_start(timer, nsecs, flags);
+}
+
+BPF_CALL_1(bpf_timer_cancel, struct bpf_timer *, timer)
+{
+	return bpf_async_timer_cancel(timer);
+}
+
+void bpf_timer_cancel_and_free(void *timer)
+{
+	bpf_async_timer_cancel_and_free(timer);
+}
+
+void bpf_wq_cancel_and_free(void *wq)
+{
+	bpf_async_wq_cancel_and_free(wq);
 }
 
 /*
- * IRQ_WORK_INIT_HARD: on PREEMPT_RT the default would run in a thread, which
- * may have interrupted a holder of the locks that the drain takes.
+ * IRQ_WORK_INIT_HARD: on PREEMPT_RT the default runs in a thread, which can
+ * have interrupted a holder of the locks that the drain takes.
  */
 DEFINE_PER_CPU(struct bpf_async_cpu, bpf_async_cpu) = {
 	.work = IRQ_WORK_INIT_HARD(bpf_async_irq_work),
 };
-EXPORT_PER_CPU_SYMBOL_GPL(bpf_async_cpu);
+
+static void async_overflow_workfn(struct work_struct *work)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	bpf_async_drain_overflow(container_of(work, struct bpf_async_cpu, overflow_work));
+	local_irq_restore(flags);
+}
 
 /*
- * An operation that is queued after a CPU ran its irq_works for the last time
- * finds nobody to perform it there. What is left is drained once the CPU is
- * dead, by the CPU that took it down; and once more when it is back, because
- * one node left on the list would keep later ones from raising the irq_work.
+ * A CPU that goes down has run its irq_works for the last time when a program
+ * can still queue operations there. The CPU that took it down drains its lists
+ * once it is dead. They are drained once more when it is back: a node that was
+ * left on a list would keep later ones from raising the irq_work.
  */
 static int async_cpu_drain(unsigned int cpu)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
-	bpf_async_drain(per_cpu_ptr(&bpf_async_cpu, cpu));
+	bpf_async_drain_offline(per_cpu_ptr(&bpf_async_cpu, cpu));
 	local_irq_restore(flags);
 	return 0;
 }
@@ -55,7 +87,8 @@ static int __init async_rust_init(void)
 	BTF_TYPE_EMIT_ENUM(BPF_F_TIMER_ABS);
 
 	for_each_possible_cpu(cpu)
-		INIT_WORK(&per_cpu_ptr(&bpf_async_cpu, cpu)->late_work, async_late_work);
+		INIT_WORK(&per_cpu_ptr(&bpf_async_cpu, cpu)->overflow_work,
+			  async_overflow_workfn);
 
 	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "bpf/async:dead",
 					NULL, async_cpu_drain);

@@ -27,8 +27,8 @@ __rust_helper bool rust_helper_bpf_async_this_cpu_online(void)
 }
 
 /*
- * On PREEMPT_RT the callback may have been preempted by the caller. Else it is
- * a softirq, which no task and no other softirq on the same CPU interrupts.
+ * On PREEMPT_RT the caller may have preempted the callback. Otherwise no task
+ * and no other softirq runs on this CPU before the callback's softirq ends.
  */
 __rust_helper void *rust_helper_bpf_async_running(void)
 {
@@ -80,8 +80,8 @@ __rust_helper u32 rust_helper_bpf_async_array_index(struct bpf_map *map, void *v
 }
 
 /*
- * aux->rcu is idle until the last reference has been put, and until then is
- * the node of whoever has the only reference.
+ * aux->rcu is idle until the last reference was put. Until then it is the node
+ * of the context that drops this reference.
  */
 static_assert(sizeof(struct llist_node) <= sizeof(struct rcu_head));
 
@@ -95,14 +95,14 @@ __rust_helper struct bpf_prog_aux *rust_helper_bpf_async_node_aux(struct llist_n
 	return container_of((struct rcu_head *)node, struct bpf_prog_aux, rcu);
 }
 
-/* The type of the indirect call is what the JIT compiles callbacks for. */
+/* The JIT compiles callbacks for this type, which matters for kCFI. */
 __rust_helper u64 rust_helper_bpf_async_call(bpf_callback_t callback_fn, u64 map,
 					     u64 key, u64 value)
 {
 	return callback_fn(map, key, value, 0, 0);
 }
 
-/* Of another name than C's, which bindgen takes for functions that are exported. */
+/* bindgen would bind migrate_disable() as an exported function. */
 __rust_helper void rust_helper_bpf_async_migrate_disable(void)
 {
 	migrate_disable();

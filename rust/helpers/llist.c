@@ -2,11 +2,6 @@
 
 #include <linux/llist.h>
 
-__rust_helper void rust_helper_init_llist_head(struct llist_head *head)
-{
-	init_llist_head(head);
-}
-
 __rust_helper bool rust_helper_llist_empty(const struct llist_head *head)
 {
 	return llist_empty(head);

@@ -1,46 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The object behind a timer or a work item, and the slot through which it is reached.
+//! The object behind a `bpf_timer` or `bpf_wq`, and the slot in the map value that points to it.
+//!
+//! ```text
+//!              init()                 cancel_and_free()
+//!   no object ───────► in the slot ────────────────────► detached, callback FREED
+//!                                                            │ last reference dropped
+//!                                                            ▼
+//!                               freed ◄────────────── RCU grace period
+//! ```
 //!
 //! # Lifetime
 //!
-//! ```text
-//!             init                    cancel_and_free
-//!   (nothing) ────► in the slot, READY ─────────────► detached, FREED
-//!                                                          │ the last reference is dropped
-//!                                                          ▼
-//!                            freed ◄──────────────── grace period
-//! ```
+//! An operation finds the object through the slot, inside an RCU read side of its own. It takes no
+//! reference if it is performed there and then: an object is freed a grace period after it has left
+//! its slot. An operation that is deferred, and a work item that is pending or running, hold a
+//! reference.
 //!
-//! An operation reaches the object only through the slot, under an RCU guard of its own. Once the
-//! slot is empty only operations that were under way can still see the object, and the grace period
-//! waits for those; an operation that is performed where it was asked for thus takes no reference.
-//! References are held by the slot, by the queue of deferred operations, and by a work item that is
-//! pending or running.
+//! An operation can find the object just before `cancel_and_free()` detaches it, and start the timer
+//! afterwards. The timer function then finds no callback, and the timer is cancelled once more after
+//! the grace period, when no context can start it.
 //!
-//! An operation that is overtaken by `cancel_and_free` may still start the detached timer. It finds
-//! nothing to call when it fires, and is cancelled for good after the grace period.
+//! # No callback begins after `cancel_and_free()`
 //!
-//! # Nothing is called after `cancel_and_free`
-//!
-//! `cancel_and_free` first marks the container as gone, then puts `FREED` into the callback's cell.
-//! Whoever is about to call a callback reads the cell first (acquire), then the container, and gives
-//! up when that is marked. A callback that a writer left in the freed cell for a moment was written
-//! after `FREED`, and so comes with the mark. Litmus: callback-freed.
+//! `cancel_and_free()` sets the pointer to the container to NULL, and then the callback to `FREED`.
+//! [`AsyncCb::callback_ref`] reads them in the opposite order. A racing `set_callback()` can put an
+//! owner into the freed cell for a moment. A reader that sees this owner also sees NULL, and calls
+//! nothing. Litmus: callback-freed.
 
-use super::{
+mod callback;
+mod deferred;
+mod pending;
+
+pub(crate) use self::{
     callback::{
         Callback,
         CallbackCell, //
     },
-    container::{
-        Container,
-        Domain, //
-    },
     deferred::{
-        Head,
-        Kind, //
+        defer_put,
+        must_defer,
+        running_timer,
+        set_running_timer,
+        Cpu, //
     },
+    pending::{
+        Head,
+        Kind,
+        Op, //
+    },
+};
+use super::{
+    timer::Timer,
+    work::WorkItem, //
 };
 use crate::{
     bindings,
@@ -56,227 +68,270 @@ use crate::{
 };
 use core::{
     marker::PhantomPinned,
-    ptr::NonNull, //
+    mem::offset_of,
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
 };
+use pending::Unreferenced;
 
-/// The mark of a container that is gone for this object.
-const GONE: usize = 1;
-
-/// A callback of objects in a certain kind of container.
-pub trait AsyncCallback: Callback {
-    /// What holds the objects: a BPF map, or a [`Domain`](super::container::Domain).
+/// A callback of objects that belong to a certain kind of container.
+pub(crate) trait AsyncCallback: Callback {
+    /// What the objects belong to: for BPF, a map.
     type Container: Container;
 }
 
-/// What an object does: a timer, or a work item.
+/// What objects belong to.
 ///
 /// # Safety
 ///
-/// `KIND` must be that of the type, for every `C`.
-pub unsafe trait Payload<C: AsyncCallback>: Sized {
-    /// Which kind it is.
+/// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
+///   `kfree()` accepts.
+/// - A container must stay valid until a grace period after `cancel_and_free()` was called for each of
+///   its objects.
+pub(crate) unsafe trait Container: Sync {
+    /// Allocates memory for an object. Any context.
+    fn allocate(&self, size: usize) -> Option<NonNull<c_void>>;
+
+    /// Frees memory that was never published. Any context.
+    ///
+    /// # Safety
+    ///
+    /// `memory` must come from `allocate`.
+    unsafe fn deallocate(&self, memory: NonNull<c_void>);
+
+    /// Returns whether the container calls, or has called, `cancel_and_free()` for all its slots.
+    ///
+    /// This is read after an object was published. A container that does not see the object has to
+    /// be seen closed.
+    fn is_closed(&self) -> bool;
+}
+
+/// What distinguishes a timer from a work item.
+///
+/// # Safety
+///
+/// `KIND` must be that of `Self`.
+pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
+    /// The kind.
     const KIND: Kind;
-    /// What is to be known when one is set up.
+    /// What [`Payload::setup`] needs to know.
     type Config;
 
-    /// Sets up the payload of an object.
+    /// Sets up the payload of a new object.
     ///
     /// # Safety
     ///
-    /// `cb` must be valid, not yet published, and complete but for the payload.
-    unsafe fn setup(cb: NonNull<AsyncCb<Self, C>>, config: Self::Config);
+    /// `this` must be valid for writes, and be the payload of an object with callbacks `C`, which
+    /// stays where it is.
+    unsafe fn setup(this: *mut Self, config: Self::Config);
 
-    /// Stops a detached object, at once or as soon as interrupts are enabled, and drops the
-    /// reference that the slot had.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have taken `cb` out of its slot, and gives up the slot's reference.
-    unsafe fn stop(cb: &AsyncCb<Self, C>);
+    /// Cancels the timer or the work item without waiting. The caller can take locks.
+    fn cancel(cb: &AsyncCb<Self, C>);
 }
 
 /// An object.
 ///
 /// # Invariants
 ///
-/// While `container` does not have the mark [`GONE`] it points to a valid `C::Container`. A tracked
-/// object's container is valid, with or without the mark, until the object is freed.
+/// `container` is NULL or points to a valid `C::Container`. It is NULL before `callback` is `FREED`.
 #[doc(alias = "bpf_async_cb")]
 #[repr(C)]
-pub struct AsyncCb<P, C> {
+pub(crate) struct AsyncCb<P, C> {
     head: Head,
-    container: Atomic<usize>,
+    container: Atomic<*mut c_void>,
     callback: CallbackCell<C>,
     value: *mut c_void,
     payload: P,
     _pin: PhantomPinned,
 }
 
-/// A callback together with what it is called on, protected by an RCU guard.
+static_assert!(offset_of!(AsyncCb<Timer, ()>, head) == 0);
+static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
+
+/// A callback that can be called, and what it is called with, for as long as a read side lasts.
 ///
 /// # Invariants
 ///
-/// All three came out of one object that had not been freed when the guard existed already.
-pub struct Installed<'g, C: AsyncCallback + 'g> {
-    callback: C::Borrowed<'g>,
-    container: &'g C::Container,
-    value: *mut c_void,
-}
-
-impl<'g, C: AsyncCallback> Installed<'g, C> {
+/// The fields come from one object for which `cancel_and_free()` had not been called when the read
+/// side began.
+pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
     /// The callback.
-    #[inline]
-    pub fn callback(&self) -> &C::Borrowed<'g> {
-        &self.callback
-    }
-
+    pub(crate) callback: C::Borrowed<'g>,
     /// The container of the object.
-    #[inline]
-    pub fn container(&self) -> &'g C::Container {
-        self.container
-    }
-
-    /// The value in the container that the object belongs to.
-    #[inline]
-    pub fn value(&self) -> *mut c_void {
-        self.value
-    }
+    pub(crate) container: &'g C::Container,
+    /// The map value of the object.
+    pub(crate) value: *mut c_void,
 }
 
-impl<P, C> AsyncCb<P, C> {
-    /// References and deferred operations.
+impl Head {
+    /// Drops a reference, where `call_rcu()` can be called: not with interrupts disabled, unless in a
+    /// drain.
+    #[doc(alias = "bpf_async_refcount_put")]
     #[inline]
-    pub(super) fn head(&self) -> &Head {
-        &self.head
+    pub(crate) fn put(&self) {
+        if let Some(last) = self.dec() {
+            // SAFETY: `rcu_free` accepts each object, and the context is as documented.
+            unsafe { last.call_rcu(Self::rcu_free) };
+        }
     }
 
-    /// The timer or the work item.
-    #[inline]
-    pub(super) fn payload(&self) -> &P {
-        &self.payload
+    /// Ensures that no operation which was queued before can take effect after this call: revokes
+    /// it, or waits until it was performed.
+    ///
+    /// # Context
+    ///
+    /// Interrupts enabled, inside the read side in which the object was found.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn cancel_deferred_sync(&self) {
+        // `node` and `word` may be an `rcu_head` by now. Do not use them without a reference.
+        if self.tryget() {
+            self.revoke_sync();
+            self.put();
+        }
     }
 
-    /// The callback's cell.
-    #[inline]
-    pub(super) fn callback(&self) -> &CallbackCell<C> {
-        &self.callback
-    }
-
-    /// Where the payload is.
+    /// Performs a queued operation.
     ///
     /// # Safety
     ///
-    /// `this` must be valid.
+    /// `this` must be the head of an object, to which the caller holds a reference.
+    #[doc(alias = "bpf_async_process_op")]
     #[inline]
-    pub(super) unsafe fn payload_ptr(this: NonNull<Self>) -> *mut P {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { &raw mut (*this.as_ptr()).payload }
-    }
-
-    /// The object that a payload belongs to.
-    ///
-    /// # Safety
-    ///
-    /// `payload` must be that of an `AsyncCb<P, C>`.
-    #[inline]
-    pub(super) unsafe fn from_payload(payload: *mut P) -> NonNull<Self> {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { NonNull::new_unchecked(crate::container_of!(payload, Self, payload)) }
+    unsafe fn process_op(this: NonNull<Self>, op: Op) {
+        // SAFETY: The caller holds a reference.
+        match unsafe { this.as_ref() }.kind {
+            // CAST: The head is the first field of the object, whose payload is a timer.
+            // SAFETY: The caller holds a reference.
+            Kind::Timer => Timer::process_op(unsafe { this.cast().as_ref() }, op),
+            // CAST: The head is the first field of the object, whose payload is a work item.
+            // SAFETY: The caller holds a reference.
+            Kind::Work => WorkItem::process_op(unsafe { this.cast().as_ref() }, op),
+        }
     }
 
     /// Frees an object after its grace period.
     ///
     /// # Safety
     ///
-    /// Nobody may be able to see the object any more, and what its payload had under way must have
-    /// ended.
-    pub(super) unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: By the safety requirements of this function. The cell holds `FREED`, which owns
-        // nothing: nobody frees an object that was not detached.
-        let (kind, domain) = unsafe {
-            let cb = this.as_ref();
-            (cb.head.kind(), cb.container.load(Relaxed) & !GONE)
-        };
-        // SAFETY: The memory came from `Container::allocate`. Not `kfree_nolock()`: in the context
-        // of an RCU callback the checks of a full `kfree()` are to be had.
-        unsafe { bindings::kfree(this.as_ptr().cast()) };
-        if kind.is_tracked() {
-            // SAFETY: A tracked object's container is a `Domain`, which has waited for this.
-            unsafe { Domain::object_freed(domain as *const Domain) };
+    /// RCU calls this with the `rcu_head` of an object that has no reference.
+    #[doc(alias = "bpf_async_cb_rcu_free")]
+    unsafe extern "C" fn rcu_free(rcu: *mut bindings::callback_head) {
+        // CAST: The `rcu_head` is at the beginning of the head.
+        // SAFETY: RCU does not pass NULL.
+        let this = unsafe { NonNull::new_unchecked(rcu.cast::<Self>()) };
+
+        // An operation that found the object before it was detached may have started the timer. No
+        // context can do so now: those that saw the object have left their read sides.
+        // Litmus: detached-start, detached-queue.
+        // CAST: The head is the first field of the object, whose payload is a timer.
+        // SAFETY: The object is valid until it is freed below.
+        if unsafe { this.as_ref() }.kind == Kind::Timer
+            && !unsafe { this.cast::<AsyncCb<Timer, ()>>().as_ref() }
+                .payload
+                .try_cancel()
+        {
+            // The timer function is running. It is an RCU reader, so wait for it.
+            // SAFETY: No context has a reference, and an RCU callback can call `call_rcu()`.
+            unsafe { Unreferenced(this).call_rcu(Self::rcu_free) };
+            return;
         }
+        // SAFETY: `Container::allocate` has returned the memory, and no context uses it. Plain
+        // `kfree()` is allowed in an RCU callback, and its debug checks are wanted. The callback
+        // is `FREED` and owns nothing.
+        unsafe { bindings::kfree(this.as_ptr().cast()) };
+    }
+}
+
+impl<P, C> AsyncCb<P, C> {
+    /// References and deferred operations.
+    #[inline]
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
     }
 
-    /// The object that a head belongs to: it is the first field.
+    /// The timer or the work item.
     #[inline]
-    pub(super) fn from_head(head: NonNull<Head>) -> NonNull<Self> {
-        head.cast()
+    pub(crate) fn payload(&self) -> &P {
+        &self.payload
+    }
+
+    /// The callback.
+    #[inline]
+    pub(crate) fn callback(&self) -> &CallbackCell<C> {
+        &self.callback
+    }
+
+    /// Returns the object of a payload.
+    ///
+    /// # Safety
+    ///
+    /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`, with a provenance for all
+    /// of it, as a pointer that comes from C has.
+    #[inline]
+    pub(crate) unsafe fn from_payload<'a>(payload: *mut P) -> &'a Self {
+        // SAFETY: By the safety requirements, the payload is that of an object.
+        unsafe { &*crate::container_of!(payload, Self, payload) }
     }
 }
 
 impl<P, C: AsyncCallback> AsyncCb<P, C> {
-    /// Whether the object is, or until it was freed was, one of `container`.
-    #[inline]
-    pub(super) fn is_in(&self, container: &C::Container) -> bool {
-        self.container.load(Relaxed) & !GONE == core::ptr::from_ref(container) as usize
-    }
-
-    /// The callback, if there is one and the object was not freed. Any context.
+    /// Returns the callback if there is one and `cancel_and_free()` has not been called. Any
+    /// context.
     ///
-    /// This is the only way to something that can be called. See the head of this file for why the
-    /// two loads have to be in this order, and litmus callback-freed.
+    /// This is the only way to something that can be called. The order of the two loads matters:
+    /// see the head of this file. Litmus: callback-freed, container-gone.
     #[inline]
-    pub(super) fn installed<'g>(&self, guard: &'g impl ReadSide) -> Option<Installed<'g, C>> {
-        let callback = self.callback.get(guard)?;
-        let container = self.container.load(Relaxed);
-        if container & GONE != 0 {
-            return None;
-        }
-        // INVARIANT: See above.
-        Some(Installed {
+    pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
+        let callback = self.callback.load(guard)?;
+        let container = NonNull::new(self.container.load(Relaxed))?;
+        // INVARIANT: The container was not NULL, so `cancel_and_free()` had not got there.
+        Some(CallbackRef {
             callback,
-            // SAFETY: By the type invariants. The mark is set before the container goes away,
-            // which takes a grace period, and the guard is older than that.
-            container: unsafe { &*(container as *const C::Container) },
+            // SAFETY: The pointer becomes NULL a grace period before the container goes away, and
+            // `guard` began before that.
+            container: unsafe { container.cast().as_ref() },
             value: self.value,
         })
     }
 }
 
-/// Where an object is reached: the one pointer in `struct bpf_timer` or `struct bpf_wq`.
+/// The pointer to an object in `struct bpf_timer` or `struct bpf_wq`.
 ///
 /// # Invariants
 ///
-/// The pointer is null or points to an object to which the slot has a reference. An object that was
-/// in the slot stays valid for an RCU grace period after it was taken out.
+/// The pointer is NULL, or points to an object to which the slot holds a reference. An object stays
+/// valid for a grace period after it was taken out of the slot.
 #[doc(alias = "bpf_async_kern")]
 #[repr(transparent)]
-pub struct Slot<P: Payload<C>, C: AsyncCallback>(Atomic<*mut AsyncCb<P, C>>);
+pub(crate) struct Slot<P: Payload<C>, C: AsyncCallback>(Atomic<*mut AsyncCb<P, C>>);
 
-// SAFETY: What is shared through a slot is atomic, or locked on the C side; owners of callbacks
-// are `Send`, and callbacks are called from any thread by their own contract.
+// SAFETY: A slot may be used by any thread: the objects are `Sync` in what they offer here, owners of
+// callbacks are `Send`, and callbacks are called in any thread.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Send for Slot<P, C> {}
-// SAFETY: As above.
+// SAFETY: Each operation on a slot is an atomic operation on its pointer.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Sync for Slot<P, C> {}
 
 impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// An empty slot.
-    pub const fn new() -> Self {
-        // INVARIANT: The pointer is null.
-        Self(Atomic::new(core::ptr::null_mut()))
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: The pointer is NULL.
+        Self(Atomic::new(null_mut()))
     }
 
-    /// The object in the slot, for as long as the guard exists.
+    /// Returns the object in the slot.
     ///
     /// # Errors
     ///
-    /// `EINVAL` when there is none.
+    /// `EINVAL` if there is none.
     #[inline]
-    pub(super) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
-        // Relaxed: everything that is read is reached through the pointer. Litmus: slot-publish,
-        // slot-guard.
+    pub(crate) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
+        // Relaxed: all that is read depends on this pointer. Litmus: slot-publish, slot-guard.
         let cb = NonNull::new(self.0.load(Relaxed)).ok_or(EINVAL)?;
-        // SAFETY: By the type invariants; the guard is older than the grace period of an object
-        // that is still seen.
+        // SAFETY: The object was in the slot after the read side began, so that it is not freed
+        // before the read side ends.
         Ok(unsafe { cb.as_ref() })
     }
 
@@ -284,14 +339,16 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// # Errors
     ///
-    /// - `EBUSY` when there is an object already.
-    /// - `ENOMEM` when there is no memory.
-    /// - `EPERM` when the container is about to go away.
+    /// - `EBUSY` if there is an object already.
+    /// - `ENOMEM` if there is no memory.
+    /// - `EPERM` if the container is closed.
     ///
     /// # Safety
     ///
-    /// `container` must stay valid as [`Container`] asks; `value` must be what the callback takes.
-    pub(super) unsafe fn init_in(
+    /// `container` must stay valid as [`Container`] requires, and `value` must be what callbacks of
+    /// this container accept.
+    #[doc(alias = "__bpf_async_init")]
+    pub(crate) unsafe fn init(
         &self,
         container: &C::Container,
         value: *mut c_void,
@@ -300,102 +357,80 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         if !self.0.load(Relaxed).is_null() {
             return Err(EBUSY);
         }
-        let kind = if C::Container::TRACKED {
-            P::KIND.tracked()
-        } else {
-            P::KIND
-        };
-        let memory = container.allocate(size_of::<AsyncCb<P, C>>())?;
-        let cb = memory.cast::<AsyncCb<P, C>>();
-        // SAFETY: The memory has the size of an object and the alignment of `kmalloc()`; each field
-        // is written, the payload by `setup`, which gets all else complete.
-        // INVARIANT: `container` is valid by the safety requirements of this function.
+        let memory = container
+            .allocate(size_of::<AsyncCb<P, C>>())
+            .ok_or(ENOMEM)?;
+        let cb = memory.as_ptr().cast::<AsyncCb<P, C>>();
+        cb.expose_provenance();
+        // SAFETY: The memory has size and alignment of an object. Each field is written.
+        // INVARIANT: `container` is valid.
         unsafe {
-            let this = cb.as_ptr();
-            (&raw mut (*this).head).write(Head::new(kind));
-            (&raw mut (*this).container)
-                .write(Atomic::new(core::ptr::from_ref(container) as usize));
-            (&raw mut (*this).callback).write(CallbackCell::new());
-            (&raw mut (*this).value).write(value);
-            P::setup(cb, config);
+            (&raw mut (*cb).head).write(Head::new(P::KIND));
+            (&raw mut (*cb).container).write(Atomic::new(
+                core::ptr::from_ref(container).cast_mut().cast(),
+            ));
+            (&raw mut (*cb).callback).write(CallbackCell::new());
+            (&raw mut (*cb).value).write(value);
+            P::setup(&raw mut (*cb).payload, config);
         }
-        // Full: publishes the object, and orders the publication before the look at the container:
-        // either its owner, which closes it first, sees the object, or it is seen closed here.
-        // INVARIANT: A new object's reference is the slot's.
+        // Full: publishes the object, and orders that before the look at the container below. Either
+        // the closing container sees the object, or it is seen closed here.
         // Litmus: init-closed, slot-publish.
-        if self
-            .0
-            .cmpxchg(core::ptr::null_mut(), cb.as_ptr(), Full)
-            .is_err()
-        {
-            // SAFETY: Never published.
+        // INVARIANT: The reference of the new object becomes the slot's.
+        if self.0.cmpxchg(null_mut(), cb, Full).is_err() {
+            // SAFETY: The memory comes from `allocate`, and no other context has seen it.
             unsafe { container.deallocate(memory) };
             return Err(EBUSY);
         }
-        if container.closed() {
-            // Only the object from above. If the owner of the container has taken it out, another
-            // one can be in the slot by now.
-            if self
-                .0
-                .cmpxchg(cb.as_ptr(), core::ptr::null_mut(), Full)
-                .is_ok()
-            {
+        if container.is_closed() {
+            // Take out this object only. Another context may have detached it, and a third one may
+            // have put a new object into the slot.
+            if self.0.cmpxchg(cb, null_mut(), Full).is_ok() {
                 // SAFETY: The object was taken out of the slot just now.
-                unsafe { Self::detached(cb) };
+                unsafe { Self::free_detached(cb) };
             }
             return Err(EPERM);
         }
         Ok(())
     }
 
-    /// Empties the slot. No callback begins afterwards, a timer is stopped, a work item is taken
-    /// from its queue, and the object is freed when nobody can see it any more. A callback that is
-    /// running is not waited for. Nothing happens when the slot is empty.
+    /// Empties the slot. No callback begins after this call. The timer or the work item is
+    /// cancelled, without waiting for a callback that is running, and the object is freed as soon as
+    /// no context can see it. Nothing happens if the slot is empty.
     ///
-    /// Any context, NMI included, if the callback can be dropped there, as BPF's can; what must not
-    /// be done there is done later, and cannot fail. Callbacks in Rust are dropped by `call_rcu()`.
-    #[doc(alias = "bpf_timer_cancel_and_free")]
-    #[doc(alias = "bpf_wq_cancel_and_free")]
+    /// Any context, NMI included: what cannot be done there is deferred, without memory.
+    #[doc(alias = "__bpf_async_cancel_and_free")]
     #[inline]
-    pub fn cancel_and_free(&self) {
+    pub(crate) fn cancel_and_free(&self) {
         if self.0.load(Relaxed).is_null() {
             return;
         }
-        // INVARIANT: The reference of the slot is ours now.
-        if let Some(cb) = NonNull::new(self.0.xchg(core::ptr::null_mut(), Full)) {
+        let cb = self.0.xchg(null_mut(), Full);
+        if !cb.is_null() {
             // SAFETY: The object was taken out of the slot just now.
-            unsafe { Self::detached(cb) };
+            unsafe { Self::free_detached(cb) };
         }
     }
 
-    /// Frees the callback of an object, stops the object, and drops the reference of the slot.
+    /// Frees an object that is not in its slot.
     ///
     /// # Safety
     ///
-    /// The caller must have taken `cb` out of its slot, and gives up the reference of the slot.
+    /// The caller must have taken `cb` out of its slot, and gives up the slot's reference.
     #[inline]
-    unsafe fn detached(cb: NonNull<AsyncCb<P, C>>) {
-        // SAFETY: The slot's reference keeps the object until `stop` has dropped it.
-        let cb = unsafe { cb.as_ref() };
-        // INVARIANT: Marked from here. Only whoever took the object out of the slot writes this.
-        let container = cb.container.load(Relaxed);
-        cb.container.store(container | GONE, Relaxed);
-        // Fully ordered: whoever sees `FREED`, or what replaced it, sees the mark.
+    unsafe fn free_detached(cb: *mut AsyncCb<P, C>) {
+        // SAFETY: The slot's reference keeps the object until it is dropped below.
+        let cb = unsafe { &*cb };
+        // INVARIANT: NULL before `FREED`.
+        cb.container.store(null_mut(), Relaxed);
+        // Full: a reader that sees `FREED`, or an owner that replaced it, sees the NULL.
         // Litmus: callback-freed, container-gone.
-        drop(cb.callback.free());
-        // SAFETY: By the safety requirements of this function.
-        unsafe { P::stop(cb) };
-    }
-}
-
-impl<P: Payload<C>, C: AsyncCallback> Default for Slot<P, C> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<P: Payload<C>, C: AsyncCallback> Drop for Slot<P, C> {
-    fn drop(&mut self) {
-        self.cancel_and_free();
+        cb.callback.set_freed();
+        if must_defer() {
+            deferred::queue_detached(&cb.head, Op::CANCEL);
+        } else {
+            P::cancel(cb);
+            cb.head.put();
+        }
     }
 }

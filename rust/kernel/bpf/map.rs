@@ -1,159 +1,159 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! BPF maps, as far as timers and work items have to do with them.
+//! BPF maps, as far as timers and work items need them.
 //!
 //! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
 
 use super::{
-    container::Container,
-    count, //
+    async_cb::Container,
+    prog::add_unless, //
 };
 use crate::{
     bindings,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
     },
     types::Opaque, //
 };
 use core::{
     mem::MaybeUninit,
-    ops::Deref,
     ptr::NonNull, //
 };
 
 /// A BPF map.
 #[doc(alias = "bpf_map")]
 #[repr(transparent)]
-pub struct Map(Opaque<bindings::bpf_map>);
+pub(crate) struct Map(Opaque<bindings::bpf_map>);
 
-// SAFETY: What is used here of a map is atomic, or does not change after the map was made.
+// SAFETY: A map can be put by any thread.
+unsafe impl Send for Map {}
+// SAFETY: What is used here of a map is atomic, or constant after it was created.
 unsafe impl Sync for Map {}
 
 impl Map {
-    /// Uses a map that C points to.
+    /// Returns the map at `map`.
     ///
     /// # Safety
     ///
     /// `map` must be valid for `'a`.
     #[inline]
-    pub unsafe fn from_ptr<'a>(map: *mut bindings::bpf_map) -> &'a Self {
-        // CAST: `Map` is transparent over `Opaque<bpf_map>`, which is over `bpf_map`.
-        // SAFETY: By the safety requirements of this function.
+    pub(crate) unsafe fn from_ptr<'a>(map: *mut bindings::bpf_map) -> &'a Self {
+        // CAST: `Map` is transparent over `bpf_map`.
+        // SAFETY: By the safety requirements, `map` is valid.
         unsafe { &*map.cast() }
     }
 
-    /// The map as C knows it.
     #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::bpf_map {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::bpf_map {
         self.0.get()
-    }
-
-    /// Takes a reference unless there is none left. Any context; a fully ordered atomic
-    /// read-modify-write.
-    #[doc(alias = "bpf_map_inc_not_zero")]
-    #[inline]
-    pub fn tryget(&self) -> Option<MapRef> {
-        // INVARIANT: A reference was taken.
-        count::inc_not_zero(self.refcnt()).then(|| MapRef(NonNull::from(self)))
     }
 
     #[inline]
     fn refcnt(&self) -> &Atomic<i64> {
-        // SAFETY: The count lives as long as the map, and is only accessed atomically.
+        // SAFETY: The count is as long valid as the map, and is only accessed atomically.
         unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).refcnt.counter) }
     }
 
-    /// The key of a value: for an array its index, which is put into `index`, else what stands
-    /// before the value in the element.
-    #[doc(alias = "map_key_from_value")]
-    // The pointer is given to C, which does not look at what it points to.
-    #[expect(clippy::not_unsafe_ptr_arg_deref)]
+    /// Takes a reference unless the last one is gone. Any context; Full.
+    ///
+    /// The C function asserts `rcu_read_lock()`; here the caller can have preemption disabled instead.
+    #[doc(alias = "bpf_map_inc_not_zero")]
     #[inline]
-    pub fn key_of_value(&self, value: *mut c_void, index: &mut MaybeUninit<u32>) -> *mut c_void {
-        // SAFETY: The map is valid, and neither field changes.
+    pub(crate) fn tryget(&self) -> Option<ARef<Self>> {
+        // SAFETY: The reference that was taken goes to the `ARef`.
+        add_unless(self.refcnt(), 1, 0).then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
+    }
+
+    /// Returns the key of a value: for an array its index, which is stored in `index`, otherwise what
+    /// precedes the value in the element. `value` is not accessed.
+    #[doc(alias = "map_key_from_value")]
+    #[inline]
+    pub(crate) fn key_of_value(
+        &self,
+        value: *mut c_void,
+        index: &mut MaybeUninit<u32>,
+    ) -> *mut c_void {
+        // SAFETY: Both fields are constant.
         let (map_type, key_size) =
             unsafe { ((*self.as_ptr()).map_type, (*self.as_ptr()).key_size) };
 
         if map_type == bindings::bpf_map_type_BPF_MAP_TYPE_ARRAY {
-            // SAFETY: The type says that the map is an array; the pointer is only compared.
+            // SAFETY: The type says that the map is an array. The helper only computes with `value`.
             index.write(unsafe { bindings::bpf_async_array_index(self.as_ptr(), value) });
             return index.as_mut_ptr().cast();
         }
         value.wrapping_byte_sub((key_size as usize).wrapping_add(7) & !7)
     }
 
-    /// Where the value begins that has a timer at `timer`.
+    /// Returns the value that has its timer at `timer`.
     ///
     /// # Safety
     ///
     /// The values of the map must have a timer.
     #[inline]
-    pub unsafe fn value_of_timer(&self, timer: *mut c_void) -> *mut c_void {
-        // SAFETY: A map whose values have a timer has a record, which does not change.
-        timer.wrapping_byte_sub(unsafe { (*(*self.as_ptr()).record).timer_off } as usize)
+    pub(crate) unsafe fn value_of_timer(&self, timer: *mut bindings::bpf_timer) -> *mut c_void {
+        // SAFETY: A map whose values have a timer has a record, which is constant.
+        let offset = unsafe { (*(*self.as_ptr()).record).timer_off };
+        timer.wrapping_byte_sub(offset as usize).cast()
     }
 
-    /// Where the value begins that has a work item at `wq`.
+    /// Returns the value that has its work item at `wq`.
     ///
     /// # Safety
     ///
     /// The values of the map must have a work item.
     #[inline]
-    pub unsafe fn value_of_wq(&self, wq: *mut c_void) -> *mut c_void {
-        // SAFETY: A map whose values have a work item has a record, which does not change.
-        wq.wrapping_byte_sub(unsafe { (*(*self.as_ptr()).record).wq_off } as usize)
+    pub(crate) unsafe fn value_of_wq(&self, wq: *mut bindings::bpf_wq) -> *mut c_void {
+        // SAFETY: A map whose values have a work item has a record, which is constant.
+        let offset = unsafe { (*(*self.as_ptr()).record).wq_off };
+        wq.wrapping_byte_sub(offset as usize).cast()
+    }
+}
+
+// SAFETY: A map is valid while it has references, and each map has a count.
+unsafe impl AlwaysRefCounted for Map {
+    #[doc(alias = "bpf_map_inc")]
+    fn inc_ref(&self) {
+        self.refcnt().add(1, Relaxed);
+    }
+
+    #[doc(alias = "bpf_map_put")]
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // CAST: `Map` is transparent over `bpf_map`.
+        // SAFETY: The caller gives up a reference.
+        unsafe { bindings::bpf_map_put(obj.as_ptr().cast()) };
     }
 }
 
 // SAFETY:
-// - A map frees its objects when its last user reference goes, or element by element. If programs
-//   use it directly, it has their references, and they are freed a grace period after the callbacks
-//   they own were taken out of their objects. If it is an inner map, it is itself freed a grace
-//   period after its last reference.
-// - `bpf_map_kmalloc_nolock()` gives memory from `kmalloc_nolock()`.
+// - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
+// - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an element
+//   is deleted. A program that uses the map has a reference to it, and an inner map is freed a grace
+//   period after its last reference. The exception is a stale value: a program that looks up a value,
+//   deletes it, and initialises a new object in it. The slot is then empty only when the memory of
+//   the value is used again or freed; see "Known limits" in Documentation/bpf/rust_async.rst.
 unsafe impl Container for Map {
-    const TRACKED: bool = false;
-
-    fn allocate(&self, size: usize) -> Result<NonNull<c_void>> {
+    fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.
-        NonNull::new(unsafe { bindings::bpf_async_alloc(self.as_ptr(), size) }).ok_or(ENOMEM)
+        NonNull::new(unsafe { bindings::bpf_async_alloc(self.as_ptr(), size) })
     }
 
-    fn closed(&self) -> bool {
-        // SAFETY: The count lives as long as the map, and is only accessed atomically.
+    unsafe fn deallocate(&self, memory: NonNull<c_void>) {
+        // SAFETY: The memory comes from `allocate`.
+        unsafe { bindings::kfree_nolock(memory.as_ptr()) };
+    }
+
+    fn is_closed(&self) -> bool {
+        // SAFETY: The count is as long valid as the map, and is only accessed atomically.
         let usercnt = unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).usercnt.counter) };
         usercnt.load(Relaxed) == 0
-    }
-}
-
-/// A reference to a BPF map. Putting the last one may sleep.
-///
-/// # Invariants
-///
-/// The map is valid, and there is one reference that belongs to this.
-pub struct MapRef(NonNull<Map>);
-
-// SAFETY: A map may be used and put by any thread.
-unsafe impl Send for MapRef {}
-
-impl Deref for MapRef {
-    type Target = Map;
-
-    fn deref(&self) -> &Map {
-        // SAFETY: By the type invariants.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for MapRef {
-    #[doc(alias = "bpf_map_put")]
-    #[inline]
-    fn drop(&mut self) {
-        if !count::dec_unless_last(self.refcnt()) {
-            // SAFETY: By the type invariants there is a reference, which is given up.
-            unsafe { bindings::bpf_map_put(self.as_ptr()) };
-        }
     }
 }

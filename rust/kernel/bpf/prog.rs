@@ -7,31 +7,45 @@
 
 use super::{
     async_cb::{
+        defer_put,
         AsyncCallback,
-        Installed, //
+        Callback,
+        CallbackRef,
+        Payload,
+        Slot, //
     },
-    callback::Callback,
-    install::Wanted,
-    map::{
-        Map,
-        MapRef, //
-    },
-    prog_ref::ProgRef,
+    helpers,
+    map::Map,
     timer::TimerCallback,
     work::{
-        Held,
-        HoldError,
-        WorkCallback, //
+        Acquired,
+        WorkCallback,
+        WorkFn, //
     },
 };
 use crate::{
     bindings,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu::{
+            sched,
+            tasks_trace, //
+        },
     },
-    types::ForeignOwnable, //
+    time::hrtimer::raw,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -39,235 +53,227 @@ use core::{
     ptr::NonNull, //
 };
 
-/// Where functions were found in their programs: by some bits of the address, an index.
-///
-/// A hint and no more: programs share an entry, and come and go. Of all programs, so that the
-/// entries are hardly ever written.
-static HINTS: [Atomic<i16>; 64] = [const { Atomic::new(0) }; 64];
+/// Changes a reference count of C unless it is `unless`. Returns whether it did. Any context; Full if
+/// it did.
+#[inline]
+pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
+    let mut old = count.load(Relaxed);
+    while old != unless {
+        match count.cmpxchg(old, old.wrapping_add(delta), Full) {
+            Ok(_) => return true,
+            Err(seen) => old = seen,
+        }
+    }
+    false
+}
 
-/// A function of a loaded program that is protected for `'a`.
+/// A loaded BPF program, not a subprogram, by its `aux`.
+#[doc(alias = "bpf_prog")]
+#[repr(transparent)]
+pub(crate) struct Prog(Opaque<bindings::bpf_prog_aux>);
+
+// SAFETY: A program can be put by any thread.
+unsafe impl Send for Prog {}
+// SAFETY: What is used here of a program is atomic, or constant after it was loaded.
+unsafe impl Sync for Prog {}
+
+impl Prog {
+    /// Returns the program whose `aux` this is.
+    ///
+    /// # Safety
+    ///
+    /// `aux` must be that of a loaded program, which is not freed during `'a`.
+    #[inline]
+    unsafe fn from_aux<'a>(aux: *mut bindings::bpf_prog_aux) -> &'a Self {
+        // CAST: `Prog` is transparent over `bpf_prog_aux`.
+        // SAFETY: By the safety requirements, `aux` is valid.
+        unsafe { &*aux.cast() }
+    }
+
+    #[inline]
+    fn refcnt(&self) -> &Atomic<i64> {
+        // SAFETY: The count is as long valid as the program, and is only accessed atomically.
+        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).refcnt.counter) }
+    }
+
+    /// Takes a reference unless the last one is gone. Any context; Full.
+    #[doc(alias = "bpf_prog_inc_not_zero")]
+    #[inline]
+    fn tryget(&self) -> Option<ARef<Self>> {
+        // SAFETY: The reference that was taken goes to the `ARef`.
+        add_unless(self.refcnt(), 1, 0).then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
+    }
+
+    /// Puts the reference that [`defer_put`] was given. Hard interrupt, with no lock held.
+    ///
+    /// # Safety
+    ///
+    /// `node` must have been given to [`defer_put`] and have been taken off the list.
+    pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
+        // SAFETY: `dec_ref` passed on the node, and the reference with it.
+        unsafe {
+            let aux = bindings::bpf_async_node_aux(node.as_ptr());
+            bindings::bpf_prog_put((*aux).prog);
+        }
+    }
+}
+
+// SAFETY: A program is valid while it has references, and each program has a count.
+unsafe impl AlwaysRefCounted for Prog {
+    #[doc(alias = "bpf_prog_inc")]
+    fn inc_ref(&self) {
+        self.refcnt().add(1, Relaxed);
+    }
+
+    /// Any context. The last reference is put by this CPU's `irq_work`, also with interrupts enabled:
+    /// a tracing program can drop it inside a region of `prog_idr_lock` or another lock that
+    /// `bpf_prog_put()` takes.
+    #[doc(alias = "bpf_prog_put")]
+    #[inline]
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        #[cold]
+        #[inline(never)]
+        fn last(obj: NonNull<Prog>) {
+            // The CPU has to stay the same and online until its `irq_work` is raised.
+            let _guard = sched::read_lock();
+            // CAST: `Prog` is transparent over `bpf_prog_aux`.
+            // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes
+            // a reference meanwhile, it never drops the last one, which is on the list.
+            unsafe {
+                let node = bindings::bpf_async_aux_node(obj.as_ptr().cast());
+                defer_put(NonNull::new_unchecked(node));
+            }
+        }
+
+        // SAFETY: The caller's reference keeps the program. Litmus: prog-put, prog-node.
+        if !add_unless(unsafe { obj.as_ref() }.refcnt(), -1, 1) {
+            last(obj);
+        }
+    }
+}
+
+/// A subprogram of a program that is protected for `'a`.
 ///
 /// # Invariants
 ///
-/// The pointer is that of a subprogram: `aux->func[i]` of a loaded program that has not been freed.
+/// The pointer is `aux->func[i]` of a loaded program that is not freed during `'a`.
 #[derive(Clone, Copy)]
-pub struct Subprog<'a>(
+pub(crate) struct Subprog<'a>(
     NonNull<bindings::bpf_prog>,
     PhantomData<&'a bindings::bpf_prog>,
 );
 
-impl Subprog<'_> {
-    /// The address of its code.
-    #[inline]
-    fn function(&self) -> usize {
-        // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).bpf_func }.map_or(0, |f| f as usize)
-    }
-
-    /// What it shares with the program that it belongs to.
-    #[inline]
-    fn owner_aux(&self) -> *mut bindings::bpf_prog_aux {
-        // SAFETY: By the type invariants; a subprogram's `main_prog_aux` is its owner's.
-        unsafe { (*(*self.0.as_ptr()).aux).main_prog_aux }
-    }
-
-    /// Takes a reference to the program that it belongs to, unless there is none left.
-    #[inline]
-    fn owner(&self) -> Option<ProgRef> {
-        // SAFETY: The owner is valid for as long as its subprograms are.
-        unsafe { ProgRef::tryget(NonNull::new_unchecked(self.owner_aux())) }
-    }
-
-    /// Calls it as a callback.
+impl<'a> Subprog<'a> {
+    /// Returns the subprogram of the program with this `aux` whose code begins at `function`: a linear
+    /// search.
     ///
     /// # Safety
     ///
-    /// The subprogram must be one that the verifier has checked as a callback for this kind of
-    /// object; `value` must be a value of `map` and valid.
-    #[inline]
-    unsafe fn call(&self, map: &Map, value: *mut c_void) {
-        // The verifier has checked that the callback returns 0.
-        // SAFETY: By the type invariants and the safety requirements of this function.
-        unsafe { call(self.function(), map, value) };
-    }
-}
-
-/// The subprograms of a program that is protected for `'a`.
-///
-/// # Invariants
-///
-/// The pointer is that of an array of `count` subprograms.
-#[derive(Clone, Copy)]
-struct Funcs<'a> {
-    funcs: *const *mut bindings::bpf_prog,
-    count: usize,
-    _program: PhantomData<&'a bindings::bpf_prog>,
-}
-
-impl<'a> Funcs<'a> {
-    /// # Safety
-    ///
-    /// The two must be those of a loaded program that is protected for `'a`.
-    #[inline]
-    unsafe fn new(funcs: *const *mut bindings::bpf_prog, count: usize) -> Self {
-        // INVARIANT: By the safety requirements of this function.
-        Self {
-            funcs,
-            count,
-            _program: PhantomData,
+    /// `aux` must be that of a loaded program, which is not freed during `'a`.
+    unsafe fn find(aux: *mut bindings::bpf_prog_aux, function: usize) -> Option<Self> {
+        // SAFETY: Array and count are constant after the program was loaded. A program without
+        // subprograms has the count 0.
+        let funcs = unsafe { (*aux).func };
+        for i in 0..unsafe { (*aux).real_func_cnt } as usize {
+            // INVARIANT: An entry of `aux->func`.
+            // SAFETY: The index is in bounds, and entries are not NULL.
+            let func = Self(
+                unsafe { NonNull::new_unchecked(*funcs.add(i)) },
+                PhantomData,
+            );
+            if func.is(function) {
+                return Some(func);
+            }
         }
+        None
     }
 
     #[inline]
-    fn at(self, index: usize) -> Option<Subprog<'a>> {
-        if index >= self.count {
-            return None;
-        }
-        // INVARIANT: An entry of the array.
-        // SAFETY: It is in bounds, and every entry is a subprogram.
-        Some(Subprog(
-            unsafe { NonNull::new_unchecked(*self.funcs.add(index)) },
-            PhantomData,
-        ))
+    fn as_ptr(&self) -> *mut bindings::bpf_prog {
+        self.0.as_ptr()
+    }
+
+    /// The code of the subprogram, as a callback.
+    #[inline]
+    fn func(&self) -> bindings::bpf_callback_t {
+        // SAFETY: By the type invariants the pointer is valid. The JIT compiles callbacks for this
+        // type, and `bpf_func` is what it has compiled.
+        unsafe { core::mem::transmute((*self.as_ptr()).bpf_func) }
+    }
+
+    /// Returns whether the code begins at `function`.
+    #[inline]
+    fn is(&self, function: usize) -> bool {
+        // SAFETY: By the type invariants the pointer is valid.
+        unsafe { (*self.as_ptr()).bpf_func }.is_some_and(|func| func as usize == function)
+    }
+
+    /// The `aux` of the program that the subprogram belongs to.
+    #[inline]
+    fn main_prog_aux(&self) -> *mut bindings::bpf_prog_aux {
+        // SAFETY: By the type invariants the pointer is valid, and so is its `aux`.
+        unsafe { (*(*self.as_ptr()).aux).main_prog_aux }
+    }
+
+    /// The program that the subprogram belongs to.
+    #[inline]
+    fn prog(&self) -> &'a Prog {
+        // SAFETY: By the type invariants the program is not freed during `'a`.
+        unsafe { Prog::from_aux(self.main_prog_aux()) }
     }
 }
 
+/// Calls a callback for a value.
+///
 /// # Safety
 ///
-/// `function` must be that of a [`Subprog`] which is protected throughout; otherwise as
-/// [`Subprog::call`].
+/// `func` must be the code of a subprogram that the verifier has checked as a callback for values of
+/// `map`, and must be protected. `value` must be a value of `map`.
 #[inline]
-unsafe fn call(function: usize, map: &Map, value: *mut c_void) {
+unsafe fn call(func: bindings::bpf_callback_t, map: &Map, value: *mut c_void) {
     let mut index = MaybeUninit::uninit();
     let key = map.key_of_value(value, &mut index);
-    // CAST: The addresses are passed as the 64-bit registers of BPF.
-    // SAFETY: By the safety requirements of this function. The address is that of a function of
-    // this type: all BPF callbacks are called with five registers.
+    // CAST: BPF's registers hold the addresses.
+    // SAFETY: By the safety requirements of this function. The verifier has checked that callbacks
+    // return 0.
     unsafe {
-        bindings::bpf_async_call(
-            core::mem::transmute::<usize, bindings::bpf_callback_t>(function),
-            map.as_ptr() as u64,
-            key as u64,
-            value as u64,
-        )
-    };
+        bindings::bpf_async_call(func, map.as_ptr() as u64, key as u64, value as u64);
+    }
 }
 
-/// A subprogram with a reference to the program that it belongs to, in one pointer.
+/// A subprogram, together with a reference to its program: what owns a callback.
 ///
 /// # Invariants
 ///
-/// The pointer is that of a subprogram, and comes with one reference to its owner.
-pub struct ProgCallback(NonNull<bindings::bpf_prog>);
+/// The pointer is that of a subprogram, and there is a reference to its program.
+pub(crate) struct ProgCallback(NonNull<bindings::bpf_prog>);
 
-// SAFETY: A program may be used and put by any thread.
+// SAFETY: A program can be put by any thread.
 unsafe impl Send for ProgCallback {}
 
-/// A function of the program that is running, by its address.
-///
-/// # Invariants
-///
-/// `aux` is that of the loaded program that is running.
-pub struct WantedFunction {
-    aux: *mut bindings::bpf_prog_aux,
-    function: usize,
-}
-
-impl WantedFunction {
-    /// The function of `aux`'s program that begins at `function`.
-    ///
-    /// # Safety
-    ///
-    /// `aux` must be that of the loaded program that is running, for as long as the value exists.
-    #[inline]
-    pub unsafe fn new(aux: *mut bindings::bpf_prog_aux, function: usize) -> Self {
-        // INVARIANT: By the safety requirements of this function.
-        Self { aux, function }
-    }
-
-    #[inline]
-    fn funcs(&self) -> Funcs<'_> {
-        // SAFETY: By the type invariants. Array and count are set when a program is loaded, and
-        // stay; a program without subprograms has the count 0.
-        unsafe { Funcs::new((*self.aux).func, (*self.aux).real_func_cnt as usize) }
-    }
-
-    /// Where it was found last, or another one that shares the entry was.
-    #[inline]
-    fn hint(&self) -> &'static Atomic<i16> {
-        // The code of a subprogram begins in a piece of 64 bytes of its own.
-        &HINTS[self.function / 64 % HINTS.len()]
-    }
-}
-
-// SAFETY: An owner is a subprogram with a reference to its program: any subprogram of the same
-// program can have that reference. A program that is running is valid.
-unsafe impl Wanted<ProgCallback> for WantedFunction {
-    #[inline]
-    fn has_owner_of(&self, current: &Subprog<'_>) -> bool {
-        core::ptr::eq(current.owner_aux(), self.aux)
-    }
-
-    #[inline]
-    fn is(&self, current: &Subprog<'_>) -> bool {
-        current.function() == self.function
-    }
-
-    #[inline]
-    fn find(&self) -> Option<*mut c_void> {
-        // CAST: An index is not negative.
-        let func = self.funcs().at(self.hint().load(Relaxed) as usize)?;
-        (func.function() == self.function).then(|| func.0.as_ptr().cast())
-    }
-
+impl ProgCallback {
     /// # Errors
     ///
-    /// `EINVAL` when the program has no such function.
-    fn search(&self) -> Result<*mut c_void> {
-        let funcs = self.funcs();
-        let mut index = 0;
-
-        while let Some(func) = funcs.at(index.into()) {
-            if func.function() == self.function {
-                // CAST: There are at most some hundred subprograms in a program.
-                self.hint().store(index as i16, Relaxed);
-                return Ok(func.0.as_ptr().cast());
-            }
-            index += 1u16;
-        }
-        Err(EINVAL)
-    }
-
-    /// # Errors
-    ///
-    /// `ENOENT` when the program has no reference left.
+    /// `ENOENT` if the last reference to the program is gone.
     #[inline]
-    unsafe fn own(&self, found: *mut c_void) -> Result<ProgCallback> {
-        // SAFETY: By the type invariants the program is valid, and `aux` with it.
-        let prog = unsafe { ProgRef::tryget(NonNull::new_unchecked(self.aux)) };
-        core::mem::forget(prog.ok_or(ENOENT)?);
-        // INVARIANT: The owner of the subprogram is `aux`'s; its reference goes with the pointer.
-        // SAFETY: By the safety requirements of this function.
-        Ok(ProgCallback(unsafe {
-            NonNull::new_unchecked(found.cast())
-        }))
+    fn new(func: Subprog<'_>) -> Result<Self> {
+        let prog = func.prog().tryget().ok_or(ENOENT)?;
+        ARef::into_raw(prog);
+        // INVARIANT: The reference was taken above.
+        Ok(Self(func.0))
     }
 }
 
 impl Drop for ProgCallback {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the subprogram is valid, and so is its owner, to which
-        // there is a reference that goes away with this.
-        // INVARIANT: The owner is a loaded program.
-        unsafe {
-            let aux = Subprog(self.0, PhantomData).owner_aux();
-            drop(ProgRef::from_raw(NonNull::new_unchecked(aux)));
-        }
+        let prog = Subprog(self.0, PhantomData).prog();
+        // SAFETY: By the type invariants there is a reference, which is given up here.
+        unsafe { Prog::dec_ref(NonNull::from(prog)) };
     }
 }
 
-// SAFETY: The pointer is that of a `struct bpf_prog`, with its alignment, and not null.
+// SAFETY: The pointer is that of a `struct bpf_prog`: not NULL, and aligned.
 unsafe impl ForeignOwnable for ProgCallback {
     const FOREIGN_ALIGN: usize = core::mem::align_of::<bindings::bpf_prog>();
     type Borrowed<'a> = Subprog<'a>;
@@ -282,28 +288,27 @@ unsafe impl ForeignOwnable for ProgCallback {
 
     #[inline]
     unsafe fn from_foreign(ptr: *mut c_void) -> Self {
-        // INVARIANT: The pointer came from `into_foreign`, and the reference comes back with it.
-        // SAFETY: As above.
+        // INVARIANT: The reference comes back with the pointer from `into_foreign`.
+        // SAFETY: `into_foreign` does not return NULL.
         Self(unsafe { NonNull::new_unchecked(ptr.cast()) })
     }
 
     #[inline]
     unsafe fn borrow<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // INVARIANT: The pointer came from `into_foreign`, and the owner is valid for `'a`.
-        // SAFETY: As above.
+        // INVARIANT: The reference that comes with the pointer keeps the program for `'a`.
+        // SAFETY: `into_foreign` does not return NULL.
         Subprog(unsafe { NonNull::new_unchecked(ptr.cast()) }, PhantomData)
     }
 
     #[inline]
     unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // SAFETY: The same requirements as those of `borrow`.
+        // SAFETY: The requirements of `borrow` are the same.
         unsafe { Self::borrow(ptr) }
     }
 }
 
-// SAFETY: A program and its subprograms are freed after an RCU grace period, or for a sleepable
-// program after one of RCU Tasks Trace, which implies one; before that, when a trampoline was linked
-// to it, comes one of RCU Tasks.
+// SAFETY: A program and its subprograms are freed an RCU grace period after the last reference was
+// put; if it is sleepable, an RCU Tasks Trace grace period, which includes one of RCU.
 unsafe impl Callback for ProgCallback {}
 
 impl AsyncCallback for ProgCallback {
@@ -311,65 +316,86 @@ impl AsyncCallback for ProgCallback {
 }
 
 impl TimerCallback for ProgCallback {
+    const TIMER_FN: raw::Function = helpers::bpf_timer_cb;
+
     #[inline]
-    fn call(installed: Installed<'_, Self>) {
-        // SAFETY: The verifier has checked the callbacks that it gives to `bpf_timer_set_callback`.
-        // The value belongs to the object, which was not freed when it was looked at, and the
-        // memory of values is kept for RCU readers.
-        unsafe {
-            installed
-                .callback()
-                .call(installed.container(), installed.value())
-        };
+    fn call(callback: CallbackRef<'_, Self>) {
+        // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()`. The object
+        // was in use when this read side began, and maps keep the memory of values for RCU readers.
+        unsafe { call(callback.callback.func(), callback.container, callback.value) };
     }
 }
 
-/// A callback with references to its program and its map.
+/// What a running callback of a work item uses.
 ///
 /// # Invariants
 ///
-/// `function` is that of a subprogram of `prog`, which is there until this is dropped, and `map` is the map of the object.
-pub struct ProgRefs {
-    function: usize,
-    map: MapRef,
-    prog: Option<ProgRef>,
-}
-
-impl Drop for ProgRefs {
-    fn drop(&mut self) {
-        if let Some(prog) = self.prog.take() {
-            // The work function holds no lock, so the last reference can be put here.
-            prog.put_now();
-        }
-    }
+/// `func` is the code of a subprogram of `_prog`. `map` is the map of the object.
+pub(crate) struct ProgRefs {
+    func: bindings::bpf_callback_t,
+    map: ARef<Map>,
+    _prog: ARef<Prog>,
 }
 
 impl WorkCallback for ProgCallback {
+    const WORK_FN: WorkFn = helpers::bpf_wq_work;
     type Refs = ProgRefs;
-    type Some = ProgRef;
 
     #[inline]
-    fn hold(installed: &Installed<'_, Self>) -> Result<ProgRefs, HoldError<ProgRef>> {
-        // While it is in the cell it has a reference, so if there is none it was taken out.
-        let prog = installed.callback().owner().ok_or(HoldError::Replaced)?;
-        match installed.container().tryget() {
-            // INVARIANT: As they came out of the object.
-            Some(map) => Ok(ProgRefs {
-                function: installed.callback().function(),
-                map,
-                prog: Some(prog),
-            }),
-            // Its reference may be the last one by now.
-            None => Err(HoldError::Gone(prog)),
-        }
+    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<ProgRefs> {
+        // A callback that is set has a reference to its program. If there is none, it was replaced.
+        let Some(prog) = callback.callback.prog().tryget() else {
+            return Acquired::Replaced;
+        };
+        let Some(map) = callback.container.tryget() else {
+            return Acquired::Gone;
+        };
+        // INVARIANT: Program, function and map come from one object.
+        Acquired::Refs(ProgRefs {
+            func: callback.callback.func(),
+            map,
+            _prog: prog,
+        })
     }
 
     #[inline]
-    fn call(held: &Held<'_, Self>) {
-        let refs = held.refs();
-        // SAFETY: The references protect the function, which the verifier has checked for
-        // `bpf_wq_set_callback`, and the map. The value is one of the map's, and its memory stays
-        // for as long as `held` exists.
-        unsafe { call(refs.function, &refs.map, held.value()) };
+    unsafe fn call(refs: &ProgRefs, value: *mut c_void, _guard: &tasks_trace::Guard) {
+        // SAFETY: `refs` protects function and map. The verifier has checked the callbacks of
+        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers.
+        unsafe { call(refs.func, &refs.map, value) };
+    }
+}
+
+impl<P: Payload<ProgCallback>> Slot<P, ProgCallback> {
+    /// Sets the callback to a function of the running program. Any context.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if there is no object, or if the program has no such function.
+    /// - `EPERM` if the object was freed meanwhile.
+    /// - `ENOENT` if the last reference to the program is gone.
+    ///
+    /// # Safety
+    ///
+    /// `aux` must be that of the running program, and `function` have been checked by the verifier.
+    #[doc(alias = "__bpf_async_set_callback")]
+    #[inline]
+    pub(crate) unsafe fn set_callback(
+        &self,
+        aux: *mut bindings::bpf_prog_aux,
+        function: usize,
+    ) -> Result {
+        let guard = sched::read_lock();
+        let cell = self.get(&guard)?.callback();
+        // Nothing to do in the usual case, that the callback is set already.
+        if cell
+            .load(&guard)
+            .is_some_and(|func| func.is(function) && core::ptr::eq(func.main_prog_aux(), aux))
+        {
+            return Ok(());
+        }
+        // SAFETY: A running program is not freed.
+        let func = unsafe { Subprog::find(aux, function) }.ok_or(EINVAL)?;
+        cell.set(ProgCallback::new(func)?)
     }
 }

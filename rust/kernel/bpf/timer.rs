@@ -1,42 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Timers: `bpf_timer`.
+//! Timers: `struct bpf_timer`.
 //!
 //! | operation      | task, softirq | interrupts disabled, hard interrupt, NMI |
 //! |----------------|---------------|------------------------------------------|
-//! | `start`        | inline        | queued                                   |
-//! | `cancel`       | inline, waits | `EOPNOTSUPP`                             |
-//! | `cancel_async` | inline        | queued, `ECANCELED`                      |
+//! | `start`        | now           | queued                                   |
+//! | `cancel`       | now, waits    | `EOPNOTSUPP`                             |
+//! | `cancel_async` | now           | queued, `ECANCELED`                      |
 
-use super::{
-    async_cb::{
-        AsyncCallback,
-        AsyncCb,
-        Installed,
-        Payload,
-        Slot, //
-    },
-    cancelling::Cancelling,
-    container::Container,
-    cpu::{
-        must_defer,
-        running_timer,
-        set_running_timer, //
-    },
-    deferred::{
-        Head,
-        Kind,
-        Last, //
-    },
-    pending::{
-        Op,
-        StartFlags, //
-    },
+use super::async_cb::{
+    must_defer,
+    running_timer,
+    set_running_timer,
+    AsyncCallback,
+    AsyncCb,
+    CallbackRef,
+    Kind,
+    Op,
+    Payload,
+    Slot, //
 };
 use crate::{
     bindings,
     prelude::*,
-    sync::rcu::sched,
+    sync::{
+        atomic::{
+            Full,
+            Relaxed, //
+        },
+        rcu::sched, //
+    },
     time::hrtimer::raw::{
         self,
         Clock,
@@ -44,168 +37,99 @@ use crate::{
         RawHrTimer, //
     },
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
 
 /// The timer of an object.
 #[doc(alias = "bpf_hrtimer")]
 #[repr(transparent)]
-pub struct Timer(RawHrTimer);
+pub(crate) struct Timer(RawHrTimer);
+
+type TimerCb<C = ()> = AsyncCb<Timer, C>;
 
 /// A callback of timers.
-pub trait TimerCallback: AsyncCallback {
-    /// Calls it. Softirq context, which is an RCU read side throughout.
-    fn call(installed: Installed<'_, Self>);
+pub(crate) trait TimerCallback: AsyncCallback {
+    /// The function of the `hrtimer`: it calls [`Timer::timer_fn`] for `Self`.
+    const TIMER_FN: raw::Function;
+
+    /// Calls the callback. Softirq.
+    fn call(callback: CallbackRef<'_, Self>);
 }
 
-type Erased = AsyncCb<Timer, ()>;
-
 impl Timer {
+    /// Starts the timer.
     #[inline]
-    fn start(&self, nanos: i64, flags: StartFlags) {
-        if flags.is_abs() && !running_timer().is_null() {
-            return self.start_in_callback(nanos, flags);
+    fn start(&self, nanos: i64, mode: Mode) {
+        if mode.is_abs() && !running_timer().is_null() {
+            return self.start_in_callback(nanos, mode);
         }
-        self.start_at(nanos, flags);
+        // SAFETY: `Head::rcu_free` cancels the timer before it frees the object.
+        unsafe { self.0.start(nanos, mode) }
     }
 
-    /// Starts the timer in the callback of one, where a point in time that has passed means now.
+    /// Starts the timer from a timer callback, where a point in time that has passed means now.
     ///
-    /// The hrtimer softirq goes on for as long as a timer's expiry lies before the time at which the
-    /// softirq began. A callback that starts a timer there would keep it, and all else on the CPU,
-    /// from ever ending.
+    /// The hrtimer softirq does not end while a timer expires before the time at which the softirq
+    /// began. A callback that starts a timer in the past would keep it, and all tasks on this CPU,
+    /// waiting forever.
     #[cold]
-    #[inline(never)]
-    fn start_in_callback(&self, nanos: i64, flags: StartFlags) {
-        self.start_at(nanos.max(self.0.now()), flags);
+    fn start_in_callback(&self, nanos: i64, mode: Mode) {
+        // SAFETY: `Head::rcu_free` cancels the timer before it frees the object.
+        unsafe { self.0.start(nanos.max(self.0.now()), mode) }
     }
 
-    #[inline]
-    fn start_at(&self, nanos: i64, flags: StartFlags) {
-        // SAFETY: Before the object is freed the timer is cancelled, when nobody can start it any
-        // more: see `reclaim`.
-        unsafe { self.0.start(nanos, Mode::from_bits(flags.bits())) }
+    /// Cancels the timer unless its function is running. Returns whether it is not running.
+    pub(crate) fn try_cancel(&self) -> bool {
+        self.0.try_to_cancel() >= 0
     }
 
-    /// Performs a queued operation.
-    ///
-    /// # Safety
-    ///
-    /// `head` must be that of an object with a timer, to which the caller has a reference.
+    /// Performs a queued operation on the timer of `cb`. The caller holds a reference.
     #[inline]
-    pub(super) unsafe fn perform(head: NonNull<Head>, op: Op) {
-        // SAFETY: By the safety requirements of this function.
-        let timer = unsafe { Erased::from_head(head).as_ref() }.payload();
-        if let Some((nanos, flags)) = op.as_start() {
-            timer.start(nanos, flags);
-        } else if op.is_cancel() && timer.0.try_to_cancel() < 0 {
-            timer.never();
+    pub(crate) fn process_op(cb: &TimerCb, op: Op) {
+        let timer = cb.payload();
+        if let Some((nanos, mode)) = op.as_start() {
+            timer.start(nanos, mode);
+        } else if op.is_cancel() && !timer.try_cancel() {
+            timer.push_out_expiry();
         }
     }
 
-    /// Sees to it that a timer whose function is running does not fire again.
+    /// Ensures that a timer whose function is running does not fire again.
     ///
-    /// The function may have started it before the operation that is being performed was asked for;
-    /// `hrtimer_try_to_cancel()` does not look at that, and nobody would be told. What is started
-    /// after that operation was asked for waits for this, or takes the operation back.
+    /// The function may have started the timer before the cancel was queued.
+    /// `hrtimer_try_to_cancel()` fails while the function runs, and the cancel would be lost. A
+    /// newer start waits for this, or revokes the cancel.
     #[cold]
-    #[inline(never)]
-    fn never(&self) {
+    fn push_out_expiry(&self) {
         if self.0.is_queued() {
-            self.start(i64::MAX, StartFlags::ABS);
+            self.start(i64::MAX, Mode::ABS);
         }
-    }
-
-    /// Sees to it that nothing that was queued before takes effect any more, and starts the timer.
-    #[inline]
-    fn settle_and_start<C>(cb: &AsyncCb<Self, C>, nanos: i64, flags: StartFlags) {
-        #[cold]
-        #[inline(never)]
-        fn cold<C>(cb: &AsyncCb<Timer, C>, nanos: i64, flags: StartFlags) {
-            let last = cb.head().settle();
-            cb.payload().start(nanos, flags);
-            if let Some(last) = last {
-                Timer::retire(last);
-            }
-        }
-
-        if cb.head().is_settled() {
-            cb.payload().start(nanos, flags);
-        } else {
-            cold(cb, nanos, flags);
-        }
-    }
-
-    /// The same, and stops the timer unless its function is running.
-    #[inline]
-    fn settle_and_cancel<C>(cb: &AsyncCb<Self, C>) -> c_int {
-        #[cold]
-        #[inline(never)]
-        fn cold<C>(cb: &AsyncCb<Timer, C>) -> c_int {
-            let last = cb.head().settle();
-            let result = cb.payload().0.try_to_cancel();
-            if let Some(last) = last {
-                Timer::retire(last);
-            }
-            result
-        }
-
-        if cb.head().is_settled() {
-            cb.payload().0.try_to_cancel()
-        } else {
-            cold(cb)
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn retire(last: Last) {
-        // SAFETY: `reclaim` is the function for timers.
-        unsafe { last.retire(Self::reclaim) };
-    }
-
-    /// Frees an object with a timer.
-    ///
-    /// # Safety
-    ///
-    /// Called by RCU with the link of an object with a timer that has no reference left.
-    pub(super) unsafe extern "C" fn reclaim(head: *mut bindings::callback_head) {
-        // SAFETY: The link is the first field of an object.
-        let cb = unsafe { NonNull::new_unchecked(head.cast::<Erased>()) };
-        // An operation that was overtaken by `cancel_and_free` may have started the timer. Nobody
-        // can any more: who could see the object had a guard that is gone by now.
-        // Litmus: detached-start, detached-queue.
-        // SAFETY: The object is still valid.
-        if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {
-            // It fired just now, and its function is an RCU reader.
-            // SAFETY: There is no reference left, and nobody who could take one.
-            unsafe { Last(cb.cast()).retire_now(Self::reclaim) };
-            return;
-        }
-        // SAFETY: The timer is stopped, and its function is not running.
-        unsafe { Erased::free(cb) };
     }
 
     /// What the timer calls when it expires.
     ///
     /// # Safety
     ///
-    /// `timer` must be that of an `AsyncCb<Timer, C>`, which stays valid until this returns.
-    unsafe extern "C" fn fired<C: TimerCallback>(
+    /// `timer` must be that of an `AsyncCb<Timer, C>` that is valid until this returns. Softirq.
+    #[doc(alias = "bpf_timer_cb")]
+    #[inline]
+    pub(crate) unsafe fn timer_fn<C: TimerCallback>(
         timer: *mut bindings::hrtimer,
     ) -> bindings::hrtimer_restart {
-        // CAST: `Timer` is transparent over `RawHrTimer`, which is over `hrtimer`.
-        // SAFETY: By the safety requirements of this function; see `reclaim`.
-        let cb = unsafe { AsyncCb::<Timer, C>::from_payload(timer.cast()).as_ref() };
-        // SAFETY: A softirq, on PREEMPT_RT too; there it is one because disabling softirqs begins an
-        // RCU read side.
+        // CAST: `Timer` is transparent over `hrtimer`.
+        // SAFETY: `Head::rcu_free` does not free an object whose timer function is running.
+        let cb = unsafe { TimerCb::<C>::from_payload(timer.cast()) };
+        // SAFETY: This is a softirq. On PREEMPT_RT disabling softirqs begins an RCU read side.
         let guard = unsafe { sched::Implied::new() };
 
         // Litmus: start-fires, cancel-reinstall.
-        if let Some(installed) = cb.installed(&guard) {
-            // For `cancel` to see whom it would wait for. Timer callbacks do not nest on a CPU.
+        if let Some(callback) = cb.callback_ref(&guard) {
+            // Timer callbacks do not nest on a CPU.
             set_running_timer(timer.cast());
-            C::call(installed);
-            set_running_timer(core::ptr::null_mut());
+            C::call(callback);
+            set_running_timer(null_mut());
         }
         raw::no_restart()
     }
@@ -213,187 +137,195 @@ impl Timer {
 
 // SAFETY: The kind is that of timers.
 unsafe impl<C: TimerCallback> Payload<C> for Timer {
-    const KIND: Kind = Kind::TIMER;
+    const KIND: Kind = Kind::Timer;
     type Config = Clock;
 
-    unsafe fn setup(cb: NonNull<AsyncCb<Self, C>>, clock: Clock) {
-        // Relative, as in C: a timer on `CLOCK_REALTIME` is thereby put on the monotonic clock.
-        // SAFETY: The payload is where the timer is, and stays; `fired` is its function.
-        unsafe {
-            RawHrTimer::setup(
-                AsyncCb::payload_ptr(cb).cast(),
-                Self::fired::<C>,
-                clock,
-                Mode::REL,
-            )
-        };
+    unsafe fn setup(this: *mut Self, clock: Clock) {
+        // As in C, relative: this puts a timer for CLOCK_REALTIME on CLOCK_MONOTONIC.
+        // CAST: `Timer` is transparent over `RawHrTimer`.
+        // SAFETY: The payload stays where it is, and `TIMER_FN` is the function for `C`.
+        unsafe { RawHrTimer::setup(this.cast(), C::TIMER_FN, clock, Mode::REL) };
     }
 
     #[inline]
-    unsafe fn stop(cb: &AsyncCb<Self, C>) {
-        if must_defer() {
-            return cb.head().enqueue_owned(Op::CANCEL, Self::retire);
-        }
+    fn cancel(cb: &AsyncCb<Self, C>) {
         cb.payload().0.try_to_cancel();
-        if let Some(last) = cb.head().put() {
-            Self::retire(last);
-        }
     }
 }
 
 impl<C: TimerCallback> Slot<Timer, C> {
-    /// Starts the timer, or moves it when it is started.
+    /// Starts the timer, or moves its expiry.
     ///
     /// # Errors
     ///
-    /// - `EINVAL` when there is no timer, or no callback.
-    /// - `ENOENT` when the timer was freed meanwhile.
-    /// - `EDEADLK` when this would be done from inside of doing it: see [`Head::enqueue`].
+    /// - `EINVAL` if there is no timer, or no callback.
+    /// - `ENOENT` if the timer was freed meanwhile.
+    /// - `EDEADLK` if the caller traces this operation: see
+    ///   [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
     #[doc(alias = "bpf_timer_start")]
     #[inline]
-    pub fn start(&self, nanos: i64, flags: StartFlags) -> Result {
+    pub(crate) fn start(&self, nanos: i64, mode: Mode) -> Result {
         if must_defer() {
-            return self.start_deferred(Op::start(nanos, flags));
+            return self.start_irqs_off(Op::start(nanos, mode));
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        Timer::settle_and_start(cb, nanos, flags);
+        if !cb.head().deferred_idle() {
+            cb.head().cancel_deferred_sync();
+        }
+        cb.payload().start(nanos, mode);
         Ok(())
     }
 
     #[inline(never)]
-    fn start_deferred(&self, op: Op) -> Result {
-        // SAFETY: Interrupts are disabled, or it is one.
+    fn start_irqs_off(&self, op: Op) -> Result {
+        // SAFETY: Interrupts are disabled.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {
             return Err(EINVAL);
         }
-        cb.head().enqueue(op, Timer::retire)
+        cb.head().queue_irqs_off(op)
     }
 
-    /// Takes the callback out, stops the timer and waits for a callback that is running; returns
-    /// whether it was started. A start that is queued and was not performed is taken back, and does
+    /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns
+    /// whether the timer was active. A start that was queued and not performed is revoked, and does
     /// not count.
     ///
     /// # Errors
     ///
-    /// - `EOPNOTSUPP` when interrupts are disabled or in NMI.
-    /// - `EINVAL` when there is no timer.
-    /// - `EDEADLK` when the caller is this timer's callback, or that of a timer that somebody
-    ///   waits for; or traces the expiry of this timer, when the callback is taken out all the same.
+    /// - `EOPNOTSUPP` with interrupts disabled or in NMI.
+    /// - `EINVAL` if there is no timer.
+    /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
+    ///   callback waits for. Also if the caller traces the expiry of this timer, after the callback
+    ///   was removed.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
-    pub fn cancel(&self) -> Result<bool> {
-        Ok(self.cancel_int()? != 0)
-    }
-
-    /// [`Slot::cancel`], with the number that C returns.
-    #[inline]
-    pub(super) fn cancel_int(&self) -> Result<c_int> {
+    pub(crate) fn cancel(&self) -> Result<bool> {
         if must_defer() {
             return Err(EOPNOTSUPP);
         }
-        let running = NonNull::new(running_timer().cast::<Timer>());
-        if running.is_some() {
-            return self.cancel_in_callback(running);
-        }
-        self.cancel_now(None)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn cancel_in_callback(&self, running: Option<NonNull<Timer>>) -> Result<c_int> {
-        self.cancel_now(running)
-    }
-
-    /// `running` is the timer whose callback is calling, if any.
-    #[inline(always)]
-    fn cancel_now(&self, running: Option<NonNull<Timer>>) -> Result<c_int> {
-        // What was the callback is dropped after the guard: it may be much work. But not one that
-        // is counted with the objects of its container: that waits for readers, and for what they
-        // have given to RCU.
-        let _old;
         let _rcu;
         let guard = sched::read_lock();
-        // SAFETY: `guard`, and after it `_rcu`, which begins before it ends, cover all uses of `cb`.
+        // SAFETY: `guard`, and after it `_rcu`, which begins before `guard` ends, cover all uses.
         let cb = unsafe { NonNull::from(self.get(&guard)?).as_ref() };
+        let _cancelling = Cancelling::new(cb)?;
 
-        // Only callbacks are counted: nobody waits for anybody else.
-        let _cancelling = match running {
-            Some(running) if running == NonNull::from(cb.payload()) => return Err(EDEADLK),
-            Some(running) => {
-                // SAFETY: It is the timer of an object. The callback that is running on this CPU is
-                // the one that is calling, so that its object stays.
-                let running = unsafe { Erased::from_payload(running.as_ptr()).as_ref() };
-                Some(Cancelling::new(cb.head(), running.head())?)
-            }
-            None => None,
-        };
-        let old = cb.callback().clear();
-        _old = if C::Container::TRACKED {
-            drop(old);
-            None
-        } else {
-            old
-        };
-        let mut result = Timer::settle_and_cancel(cb);
+        let _old = cb.callback().take();
+        if !cb.head().deferred_idle() {
+            cb.head().cancel_deferred_sync();
+        }
+        let mut result = cb.payload().0.try_to_cancel();
         if result < 0 {
-            // The caller may be a program that traces the expiry, just before or after the callback.
             if cb.payload().0.runs_here() {
                 return Err(EDEADLK);
             }
-            // Not with preemption disabled: the callback may be long, and on PREEMPT_RT waiting
-            // for it sleeps.
+            // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
             _rcu = guard.into_rcu();
             result = cb.payload().0.cancel();
         }
-        Ok(result)
+        Ok(result != 0)
     }
 
-    /// Stops the timer unless its callback is running; returns whether it was started. The
+    /// Cancels the timer unless its callback is running. Returns whether the timer was active. The
     /// callback stays.
     ///
     /// # Errors
     ///
-    /// - `EINVAL` when there is no timer.
-    /// - `ECANCELED` when interrupts are disabled or in NMI: it is done as soon as they are enabled,
-    ///   also when the callback is running then and has started the timer before. That timer counts
-    ///   as started until the next start or cancel, but never fires.
+    /// - `EINVAL` if there is no timer.
+    /// - `ECANCELED` with interrupts disabled or in NMI: the timer is cancelled as soon as they are
+    ///   enabled. If its callback is running then and has started the timer before, the timer counts
+    ///   as active until the next start or cancel, but does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
-    /// - `EPERM` when the callback is running.
+    /// - `EPERM` if the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline]
-    pub fn cancel_async(&self) -> Result<bool> {
-        Ok(self.cancel_async_int()? != 0)
-    }
-
-    /// [`Slot::cancel_async`], with the number that C returns.
-    #[inline]
-    pub(super) fn cancel_async_int(&self) -> Result<c_int> {
+    pub(crate) fn cancel_async(&self) -> Result<bool> {
         if must_defer() {
-            return self.cancel_deferred();
+            return self.cancel_irqs_off();
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        let result = Timer::settle_and_cancel(cb);
-        if result < 0 {
-            // The C function says -1, which is this.
-            return Err(EPERM);
+        if !cb.head().deferred_idle() {
+            cb.head().cancel_deferred_sync();
         }
-        Ok(result)
+        match cb.payload().0.try_to_cancel() {
+            // As in C, where -1 is what `hrtimer_try_to_cancel()` has returned.
+            ..0 => Err(EPERM),
+            result => Ok(result != 0),
+        }
     }
 
     #[inline(never)]
-    fn cancel_deferred(&self) -> Result<c_int> {
-        // SAFETY: Interrupts are disabled, or it is one.
+    fn cancel_irqs_off(&self) -> Result<bool> {
+        // SAFETY: Interrupts are disabled.
         let guard = unsafe { sched::Implied::new() };
-        self.get(&guard)?
-            .head()
-            .enqueue(Op::CANCEL, Timer::retire)?;
+        self.get(&guard)?.head().queue_irqs_off(Op::CANCEL)?;
         Err(ECANCELED)
+    }
+}
+
+/// Counts a timer callback that is about to wait for the callback of another timer, so that callbacks
+/// do not wait for each other.
+///
+/// # Invariants
+///
+/// The count of the timer includes this, if there is one.
+struct Cancelling<'a, C>(Option<&'a TimerCb<C>>);
+
+impl<'a, C> Cancelling<'a, C> {
+    /// # Errors
+    ///
+    /// `EDEADLK` if the caller is the callback of `cb`, or if another callback is about to wait for
+    /// the caller.
+    #[inline]
+    fn new(cb: &'a TimerCb<C>) -> Result<Self> {
+        let running = running_timer().cast::<Timer>();
+        if running.is_null() {
+            // Only callbacks can be waited for, so this caller cannot close a circle.
+            return Ok(Self(None));
+        }
+        Self::in_callback(cb, running)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn in_callback(cb: &'a TimerCb<C>, running: *mut Timer) -> Result<Self> {
+        if core::ptr::eq(running, cb.payload()) {
+            return Err(EDEADLK);
+        }
+        // SAFETY: The callback that runs on this CPU is the caller, so its object stays.
+        let running: &TimerCb = unsafe { AsyncCb::from_payload(running) };
+        // Full: if two callbacks cancel each other, one at least sees the other.
+        // Litmus: cancelling, cancelling-three.
+        // INVARIANT: The count includes this.
+        Self::add(cb, 1);
+        let this = Self(Some(cb));
+        if running.head().cancelling.load(Relaxed) != 0 {
+            return Err(EDEADLK);
+        }
+        Ok(this)
+    }
+
+    fn add(cb: &TimerCb<C>, delta: i16) {
+        let count = &cb.head().cancelling;
+        let mut old = count.load(Relaxed);
+        // `Atomic<i16>` has no `fetch_add()`. At most one callback of each CPU is counted, so that
+        // the count does not overflow and the loop ends.
+        while let Err(seen) = count.cmpxchg(old, old.wrapping_add(delta), Full) {
+            old = seen;
+        }
+    }
+}
+
+impl<C> Drop for Cancelling<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(cb) = self.0 {
+            Self::add(cb, -1);
+        }
     }
 }

@@ -2,120 +2,97 @@
 
 //! What is queued.
 
-use super::{Mutation, CPU, DEFERRED, LLIST, PERFORM, TIMER};
+use super::{Mutation, ASYNC_CB, DEFERRED, LLIST, PENDING, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
-        name: "performing-is-said-late",
-        model: "deferred_drain_enqueue_settle",
-        says: "performed after it was settled",
+        name: "seq-is-odd-late",
+        model: "deferred_drain_queue_cancel",
+        says: "performed after it was revoked",
         changes: &[
             (
-                PERFORM,
-                "this.performing.store(performing.wrapping_add(1), Relaxed);",
-                "",
-            ),
-            (
-                PERFORM,
-                "let word = pending.xchg(DRAINING, Full);",
-                "let word = pending.xchg(DRAINING, Full);\n        this.performing.store(performing.wrapping_add(1), Relaxed);",
+                PENDING,
+                "self.seq.store(seq.wrapping_add(1), Relaxed);\n        match Op::from_word(self.word.xchg(RUNNING, Full)) {",
+                "let word = self.word.xchg(RUNNING, Full);\n        self.seq.store(seq.wrapping_add(1), Relaxed);\n        match Op::from_word(word) {",
             ),
         ],
     },
     Mutation {
-        name: "settle-leaves-what-is-queued",
-        model: "deferred_drain_enqueue_settle",
-        says: "performed after it was settled",
+        name: "cancel-leaves-what-is-queued",
+        model: "deferred_drain_queue_cancel",
+        says: "performed after it was revoked",
+        changes: &[(PENDING, "let _ = self.word.cmpxchg(word, NOP, Full);", "")],
+    },
+    Mutation {
+        name: "revoke-without-reference",
+        model: "deferred_link_after_call_rcu",
+        says: "Causality violation",
         changes: &[(
-            DEFERRED,
-            "let _ = pending.cmpxchg(word, Op::NOP.encode(), Full);",
-            "",
+            ASYNC_CB,
+            "if self.tryget() {\n            self.revoke_sync();\n            self.put();\n        }",
+            "self.revoke_sync();",
         )],
     },
     Mutation {
-        name: "settle-without-reference",
-        model: "deferred_link_after_call_rcu",
-        says: "Causality violation",
-        changes: &[
-            (
-                DEFERRED,
-                "if !self.tryget() {\n            return None;\n        }\n        let pending",
-                "let pending",
-            ),
-            (
-                DEFERRED,
-                "self.put()\n    }\n\n    #[inline]\n    fn address",
-                "None\n    }\n\n    #[inline]\n    fn address",
-            ),
-        ],
-    },
-    Mutation {
-        name: "settle-without-reference-irqs-off",
+        name: "revoke-without-reference-irqs-off",
         model: "deferred_free_with_irqs_off",
         says: "Causality violation",
-        changes: &[
-            (
-                DEFERRED,
-                "if !self.tryget() {\n            return None;\n        }\n        let pending",
-                "let pending",
-            ),
-            (
-                DEFERRED,
-                "self.put()\n    }\n\n    #[inline]\n    fn address",
-                "None\n    }\n\n    #[inline]\n    fn address",
-            ),
-        ],
+        changes: &[(
+            ASYNC_CB,
+            "if self.tryget() {\n            self.revoke_sync();\n            self.put();\n        }",
+            "self.revoke_sync();",
+        )],
     },
     Mutation {
         name: "queue-without-reference",
-        model: "deferred_enqueue_twice",
-        says: "the slot has a reference",
-        changes: &[(DEFERRED, "if !self.tryget_only() {", "if false {")],
+        model: "deferred_queue_twice",
+        says: "a reference is dropped twice",
+        changes: &[(DEFERRED, "if !self.tryget() {", "if false {")],
     },
     Mutation {
         name: "queue-relaxed",
         model: "deferred_sees_what_was_before",
         says: "performed, but not seen",
         changes: &[(
-            DEFERRED,
-            "xchg(op.encode(), Full) != EMPTY",
-            "xchg(op.encode(), Relaxed) != EMPTY",
+            PENDING,
+            "self.word.xchg(op.0, Full) == IDLE",
+            "self.word.xchg(op.0, Relaxed) == IDLE",
         )],
     },
     Mutation {
-        name: "take-relaxed",
+        name: "begin-relaxed",
         model: "deferred_sees_what_was_before",
         says: "performed, but not seen",
         changes: &[(
-            PERFORM,
-            "let word = pending.xchg(DRAINING, Full);",
-            "let word = pending.xchg(DRAINING, Relaxed);",
+            PENDING,
+            "self.word.xchg(RUNNING, Full)",
+            "self.word.xchg(RUNNING, Relaxed)",
         )],
     },
     Mutation {
         name: "drain-forgets-what-is-newer",
-        model: "deferred_enqueue_in_order",
+        model: "deferred_queue_in_order",
         says: "lost or overtaken",
         changes: &[(
-            PERFORM,
-            "if pending.cmpxchg(DRAINING, EMPTY, Full).is_err() {",
-            "pending.store(EMPTY, Release);\n    if false {",
+            PENDING,
+            "if self.word.cmpxchg(RUNNING, IDLE, Full).is_ok() {",
+            "self.word.store(IDLE, Release);\n        if true {",
         )],
     },
     Mutation {
-        name: "drain-forgets-after-two-rounds",
-        model: "deferred_enqueue_in_order",
-        says: "something is queued and lost",
+        name: "drain-forgets-after-some-rounds",
+        model: "deferred_queue_in_order",
+        says: "lost or overtaken",
         changes: &[(
-            PERFORM,
-            "unsafe { Cpu::this().late().add(Link::node(head.cast())) };\n}",
-            "let _ = head;\n}",
+            DEFERRED,
+            "unsafe { self.overflow().add(Head::node(object)) };",
+            "",
         )],
     },
     Mutation {
         name: "next-after-the-exchange",
         model: "deferred_node_moves_on",
-        says: "something is queued and lost",
+        says: "lost",
         changes: &[
             (
                 LLIST,
@@ -131,25 +108,25 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "drain-goes-on-and-on",
-        model: "deferred_two_at_a_time",
+        model: "deferred_rounds_end",
         says: "what is newer is left to nobody",
-        changes: &[(PERFORM, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
+        changes: &[(DEFERRED, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
     },
     Mutation {
         name: "chain-goes-on",
         model: "deferred_chain_ends",
         says: "the chain goes on for ever",
         changes: &[(
-            CPU,
-            "self.chain().load(Relaxed) & !NESTED >= MAX_DEPTH",
-            "self.chain().load(Relaxed) & !NESTED >= u32::MAX",
+            DEFERRED,
+            "self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH",
+            "false",
         )],
     },
     Mutation {
         name: "last-operations-go-on",
         model: "deferred_last_operations_end",
         says: "hard interrupts in a row",
-        changes: &[(DEFERRED, "late = cpu.too_deep();", "late = false;")],
+        changes: &[(DEFERRED, "overflow = cpu.too_deep();", "overflow = false;")],
     },
     Mutation {
         name: "same-object-is-queued",
@@ -157,24 +134,28 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "the same object is queued",
         changes: &[(
             DEFERRED,
-            "if busy == self.address() || cpu.too_deep() {",
+            "if same || cpu.too_deep() {",
             "if cpu.too_deep() {",
         )],
     },
     Mutation {
-        name: "retired-is-forgotten",
+        name: "call-rcu-is-forgotten",
         model: "deferred_free_with_irqs_off",
-        says: "a reference is dropped twice",
-        changes: &[(PERFORM, "} else if word == RETIRE {", "} else if false {")],
+        says: "leaked: an object",
+        changes: &[(
+            DEFERRED,
+            "return unsafe { Unreferenced(object).call_rcu(Head::rcu_free) };",
+            "let _ = (Unreferenced(object), Head::rcu_free);\n                    return;",
+        )],
     },
     Mutation {
-        name: "retire-calls-rcu",
+        name: "irqs-off-calls-rcu",
         model: "deferred_free_with_irqs_off",
         says: "call_rcu() with interrupts disabled",
         changes: &[(
             DEFERRED,
-            "retire(self, reclaim: Callback) {\n        if must_defer() {",
-            "retire(self, reclaim: Callback) {\n        if false {",
+            "let Some(last) = self.dec() else { return };",
+            "let Some(last) = self.dec() else { return };\n        return unsafe { last.call_rcu(Head::rcu_free) };\n        #[allow(unreachable_code)]",
         )],
     },
     Mutation {
@@ -183,8 +164,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a timer with interrupts disabled",
         changes: &[(
             TIMER,
-            "if must_defer() {\n            return self.start_deferred",
-            "if false {\n            return self.start_deferred",
+            "if must_defer() {\n            return self.start_irqs_off",
+            "if false {\n            return self.start_irqs_off",
         )],
     },
 ];

@@ -2,7 +2,7 @@
 
 //! The callback's word, and the object's life.
 
-use super::{Mutation, ASYNC_CB, CALLBACK, INSTALL, TIMER};
+use super::{Mutation, ASYNC_CB, CALLBACK, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     // The callback's word.
@@ -12,15 +12,15 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return Err(Freed(self.free_again()));",
-            "return Err(Freed(None));",
+            "return self.set_refused();",
+            "return Err(EPERM);",
         )],
     },
     Mutation {
-        name: "clear-takes-freed",
+        name: "take-takes-freed",
         model: "callback_set_clear_free",
         says: "FREED did not stay",
-        changes: &[(CALLBACK, "return self.free();", "return None;")],
+        changes: &[(CALLBACK, "self.set_freed();\n            return None;", "return None;")],
     },
     Mutation {
         name: "set-relaxed",
@@ -48,35 +48,27 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[(CALLBACK, ".load(Acquire)", ".load(Relaxed)")],
     },
     Mutation {
-        name: "reader-ignores-gone",
+        name: "reader-ignores-null",
         model: "lifetime_freed_is_never_called",
         says: "called",
-        changes: &[(
-            ASYNC_CB,
-            "let container = self.container.load(Relaxed);\n        if container & GONE != 0 {",
-            "let container = self.container.load(Relaxed) & !GONE;\n        if false {",
-        )],
+        changes: &[(ASYNC_CB, "cb.container.store(null_mut(), Relaxed);", "")],
     },
     Mutation {
-        name: "work-ignores-gone",
+        name: "work-ignores-null",
         model: "lifetime_freed_work_is_never_called",
         says: "called although it was refused",
-        changes: &[(
-            ASYNC_CB,
-            "let container = self.container.load(Relaxed);\n        if container & GONE != 0 {",
-            "let container = self.container.load(Relaxed) & !GONE;\n        if false {",
-        )],
+        changes: &[(ASYNC_CB, "cb.container.store(null_mut(), Relaxed);", "")],
     },
     Mutation {
-        name: "gone-after-freed",
+        name: "null-after-freed",
         model: "lifetime_freed_is_never_called",
         says: "called",
         changes: &[
-            (ASYNC_CB, "cb.container.store(container | GONE, Relaxed);", ""),
+            (ASYNC_CB, "cb.container.store(null_mut(), Relaxed);", ""),
             (
                 ASYNC_CB,
-                "drop(cb.callback.free());",
-                "drop(cb.callback.free()); cb.container.store(container | GONE, Relaxed);",
+                "cb.callback.set_freed();",
+                "cb.callback.set_freed();\n        cb.container.store(null_mut(), Relaxed);",
             ),
         ],
     },
@@ -86,8 +78,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "called",
         changes: &[(
             ASYNC_CB,
-            "let callback = self.callback.get(guard)?;\n        let container = self.container.load(Relaxed);",
-            "let container = self.container.load(Relaxed);\n        let callback = self.callback.get(guard)?;",
+            "let callback = self.callback.load(guard)?;\n        let container = NonNull::new(self.container.load(Relaxed))?;",
+            "let container = NonNull::new(self.container.load(Relaxed))?;\n        let callback = self.callback.load(guard)?;",
         )],
     },
     Mutation {
@@ -96,15 +88,15 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             ASYNC_CB,
-            ".cmpxchg(core::ptr::null_mut(), cb.as_ptr(), Full)",
-            ".cmpxchg(core::ptr::null_mut(), cb.as_ptr(), crate::atomic::Release)",
+            "self.0.cmpxchg(null_mut(), cb, Full)",
+            "self.0.cmpxchg(null_mut(), cb, crate::atomic::Release)",
         )],
     },
     Mutation {
         name: "init-ignores-closed",
         model: "lifetime_init_close",
         says: "leaked: an object",
-        changes: &[(ASYNC_CB, "if container.closed() {", "if false {")],
+        changes: &[(ASYNC_CB, "if container.is_closed() {", "if false {")],
     },
     Mutation {
         name: "init-keeps-the-loser",
@@ -137,9 +129,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "lifetime_start_free_fire",
         says: "freed: a timer that is started",
         changes: &[(
-            TIMER,
-            "if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {",
-            "if false {",
+            ASYNC_CB,
+            "if unsafe { this.as_ref() }.kind == Kind::Timer",
+            "if false",
         )],
     },
     Mutation {
@@ -147,9 +139,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "lifetime_deferred_start_free_fire",
         says: "freed: a timer that is started",
         changes: &[(
-            TIMER,
-            "if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {",
-            "if false {",
+            ASYNC_CB,
+            "if unsafe { this.as_ref() }.kind == Kind::Timer",
+            "if false",
         )],
     },
     Mutation {
@@ -158,8 +150,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "freed: a timer that is running",
         changes: &[(
             TIMER,
-            "if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < 0 {",
-            "if unsafe { cb.as_ref() }.payload().0.try_to_cancel() < -1 {",
+            "self.0.try_to_cancel() >= 0",
+            "self.0.try_to_cancel() >= -1",
         )],
     },
     Mutation {
@@ -182,58 +174,25 @@ pub const MUTATIONS: &[Mutation] = &[
             "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
         )],
     },
-    // A callback that takes over a reference.
     Mutation {
-        name: "transfer-overwrites",
-        model: "install_other_function_and_program",
-        says: "use after free: a program",
+        name: "init-takes-out-what-is-there",
+        model: "lifetime_init_closed_and_open",
+        says: "the object of another thread is gone",
         changes: &[(
-            CALLBACK,
-            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
-            "{ self.0.xchg(to as usize, Full); true }",
+            ASYNC_CB,
+            "if self.0.cmpxchg(cb, null_mut(), Full).is_ok() {",
+            "self.cancel_and_free();\n            if false {",
         )],
     },
-    Mutation {
-        name: "transfer-overwrites-nothing",
-        model: "install_other_function_and_cancel",
-        says: "use after free: a program",
-        changes: &[(
-            CALLBACK,
-            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
-            "{ self.0.xchg(to as usize, Full); true }",
-        )],
-    },
-    Mutation {
-        name: "transfer-over-freed",
-        model: "install_other_function_and_free",
-        says: "FREED did not stay",
-        changes: &[(
-            CALLBACK,
-            "self.0.cmpxchg(from.word, to as usize, Full).is_ok()",
-            "{ self.0.xchg(to as usize, Full); true }",
-        )],
-    },
+    // What a writer that was refused gets for `FREED`.
     Mutation {
         name: "takes-out-only-its-own",
-        model: "install_other_function_and_set_and_free",
+        model: "callback_set_set_free",
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return Err(Freed(self.free_again()));",
-            "return Err(Freed(match self.0.cmpxchg(word, FREED, Full) {\n\
-             Ok(_) => unsafe { Self::owner(word) },\n\
-             Err(_) => None,\n\
-             }));",
-        )],
-    },
-    Mutation {
-        name: "transfer-to-another-program",
-        model: "install_other_function_and_program",
-        says: "a reference is dropped twice",
-        changes: &[(
-            INSTALL,
-            "seen.filter(|seen| wanted.has_owner_of(&seen.borrow()))",
-            "seen",
+            "return self.set_refused();",
+            "if self.0.cmpxchg(word, FREED, Full).is_ok() {\n                drop(unsafe { Self::owner(word) });\n            }\n            return Err(EPERM);",
         )],
     },
 ];

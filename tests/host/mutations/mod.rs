@@ -20,15 +20,11 @@ pub struct Mutation {
     pub changes: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const CALLBACK: &str = "bpf/callback.rs";
+const CALLBACK: &str = "bpf/async_cb/callback.rs";
 const ASYNC_CB: &str = "bpf/async_cb.rs";
-const CPU: &str = "bpf/cpu.rs";
-const DEFERRED: &str = "bpf/deferred.rs";
-const INSTALL: &str = "bpf/install.rs";
+const DEFERRED: &str = "bpf/async_cb/deferred.rs";
 const LLIST: &str = "llist.rs";
-const PENDING: &str = "bpf/pending.rs";
-const PERFORM: &str = "bpf/perform.rs";
-const CANCELLING: &str = "bpf/cancelling.rs";
+const PENDING: &str = "bpf/async_cb/pending.rs";
 const TIMER: &str = "bpf/timer.rs";
 const WORK: &str = "bpf/work.rs";
 

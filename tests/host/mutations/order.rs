@@ -2,7 +2,7 @@
 
 //! Whose operation wins.
 
-use super::{Mutation, CANCELLING, DEFERRED, PERFORM, TIMER};
+use super::{Mutation, ASYNC_CB, PENDING, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -11,70 +11,70 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a newer start was undone",
         changes: &[(
             TIMER,
-            "Timer::settle_and_start(cb, nanos, flags);\n",
-            "Timer::settle_and_start(cb, nanos, flags);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
+            "cb.payload().start(nanos, mode);\n",
+            "cb.payload().start(nanos, mode);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
         )],
     },
     Mutation {
-        name: "start-without-settle",
+        name: "start-revokes-nothing",
         model: "order_deferred_cancel_then_start",
         says: "an older cancel has won",
         changes: &[(
-            TIMER,
-            "if cb.head().is_settled() {\n            cb.payload().start",
-            "if true {\n            cb.payload().start",
+            ASYNC_CB,
+            "self.revoke_sync();",
+            "",
         )],
     },
     Mutation {
-        name: "cancel-without-settle",
+        name: "cancel-revokes-nothing",
         model: "order_deferred_start_then_cancel",
         says: "an older start has won",
         changes: &[(
-            TIMER,
-            "if cb.head().is_settled() {\n            cb.payload().0.try",
-            "if true {\n            cb.payload().0.try",
+            ASYNC_CB,
+            "self.revoke_sync();",
+            "",
         )],
     },
     Mutation {
-        name: "settle-reads-the-count-relaxed",
+        name: "count-is-read-relaxed",
         model: "order_deferred_start_then_cancel",
         says: "an older start has won",
-        changes: &[(DEFERRED, "self.refs.read_acquire()", "self.refs.read()")],
+        changes: &[(PENDING, "as_atomic().load(Acquire) == 1", "as_atomic().load(Relaxed) == 1")],
     },
     Mutation {
-        name: "settle-reads-the-slot-relaxed",
+        name: "word-is-read-relaxed",
         model: "order_deferred_start_then_cancel",
         says: "an older start has won",
         changes: &[(
-            DEFERRED,
-            "if pending.load(Acquire) != EMPTY {",
-            "if pending.load(Relaxed) != EMPTY {",
+            PENDING,
+            "if self.word.load(Acquire) != IDLE {",
+            "if self.word.load(Relaxed) != IDLE {",
         )],
     },
     Mutation {
-        name: "settle-does-not-wait",
+        name: "cancel-does-not-wait-for-the-drain",
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",
-        changes: &[(DEFERRED, "if performing & 1 != 0 {", "if false {")],
+        changes: &[(PENDING, "while seq & 1 != 0 &&", "while false &&")],
     },
     Mutation {
-        name: "settle-waits-for-the-slot-only",
+        name: "waits-for-the-word-only",
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",
         changes: &[(
-            DEFERRED,
-            "if pending.load(Acquire) != EMPTY {",
-            "while pending.load(Acquire) == super::pending::DRAINING { cpu_relax(); }\n        if false {",
+            PENDING,
+            "if self.word.load(Acquire) != IDLE {",
+            "while self.word.load(Acquire) == RUNNING { cpu_relax(); }\n        if false {",
         )],
     },
     Mutation {
-        name: "settle-waits-relaxed",
+        name: "waits-relaxed",
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",
         changes: &[(
-            DEFERRED,
-            "while self.performing.load(Acquire) == performing {",
-            "while self.performing.load(Relaxed) == performing {",
+            PENDING,
+            "&& self.seq.load(Acquire) == seq {",
+            "&& self.seq.load(Relaxed) == seq {",
         )],
     },
     Mutation {
@@ -82,23 +82,23 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",
         changes: &[(
-            PERFORM,
-            "store(performing.wrapping_add(1), Release)",
-            "store(performing.wrapping_add(1), Relaxed)",
+            PENDING,
+            "store(seq.wrapping_add(1), Release)",
+            "store(seq.wrapping_add(1), Relaxed)",
         )],
     },
     Mutation {
         name: "deferred-cancel-of-running-is-lost",
         model: "order_start_in_callback_then_deferred_cancel",
         says: "an older start has won",
-        changes: &[(TIMER, "timer.never();", "")],
+        changes: &[(TIMER, "timer.push_out_expiry();", "")],
     },
     Mutation {
         name: "cancelling-relaxed",
         model: "order_two_cancel_each_other",
         says: "exceeded maximum number of branches",
         changes: &[(
-            CANCELLING,
+            TIMER,
             "count.cmpxchg(old, old.wrapping_add(delta), Full)",
             "count.cmpxchg(old, old.wrapping_add(delta), Relaxed)",
         )],
@@ -108,8 +108,8 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_three_cancel_each_other",
         says: "exceeded maximum number of branches",
         changes: &[(
-            CANCELLING,
-            "if running.cancelling.load(Relaxed) != 0 {",
+            TIMER,
+            "if running.head().cancelling.load(Relaxed) != 0 {",
             "if false {",
         )],
     },
@@ -128,9 +128,15 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_deferred_twice",
         says: "an older start has won",
         changes: &[(
-            DEFERRED,
-            "if self.link.pending().xchg(op.encode(), Full) != EMPTY {",
-            "if self.link.pending().cmpxchg(EMPTY, op.encode(), Full).is_err() {",
+            PENDING,
+            "if self.word.xchg(op.0, Full) == IDLE {",
+            "if self.word.cmpxchg(IDLE, op.0, Full).is_ok() {",
         )],
+    },
+    Mutation {
+        name: "past-stays-past",
+        model: "order_past_in_callback_is_now",
+        says: "started in the past",
+        changes: &[(TIMER, "nanos.max(self.0.now())", "nanos")],
     },
 ];

@@ -28,8 +28,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             WORK,
-            "if cb.payload().cancel() {",
-            "if cb.payload().cancel() && false {",
+            "if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } {",
+            "if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } && false {",
         )],
     },
     Mutation {
@@ -38,15 +38,15 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             WORK,
-            "            !unsafe { cb.payload().schedule() }\n",
-            "            unsafe { cb.payload().schedule() };\n            false\n",
+            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } {",
+            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } && false {",
         )],
     },
     Mutation {
         name: "pending-without-barrier",
         model: "work_start_while_pending",
         says: "no run has seen",
-        changes: &[(WORK, "unsafe { bindings::smp_mb() };", "")],
+        changes: &[(WORK, "smp_mb(Full);", "")],
     },
     Mutation {
         name: "replaced-callback-is-gone",
@@ -54,15 +54,19 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a start was lost",
         changes: &[(
             WORK,
-            "Err(HoldError::Replaced) => {}",
-            "Err(HoldError::Replaced) => return None,",
+            "Acquired::Replaced => {}",
+            "Acquired::Replaced => return None,",
         )],
     },
     Mutation {
-        name: "dropped-under-the-guard",
+        name: "gone-is-called",
         model: "work_map_goes",
-        says: "dropped under a guard",
-        changes: &[(WORK, "_some = some;", "drop(some);")],
+        says: "called without a map",
+        changes: &[(
+            WORK,
+            "Acquired::Gone => return None,",
+            "Acquired::Gone => unsafe { return Some((core::mem::zeroed(), callback.value)) },",
+        )],
     },
     // The word of an operation.
     Mutation {
@@ -77,8 +81,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "has become",
         changes: &[(
             PENDING,
-            "Self(nanos as u64 & !CODE | flags",
-            "Self(nanos.wrapping_add(7) as u64 & !CODE | flags",
+            "Self(nanos as u64 & !CODE | mode",
+            "Self(nanos.wrapping_add(7) as u64 & !CODE | mode",
         )],
     },
     Mutation {
@@ -87,14 +91,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "left == right",
         changes: &[(
             PENDING,
-            "StartFlags(self.0 & CODE)",
-            "StartFlags(self.0 & StartFlags::REL.0)",
+            "Mode::from_bits(self.0 & CODE)",
+            "Mode::from_bits(self.0 & 5)",
         )],
-    },
-    Mutation {
-        name: "draining-is-an-operation",
-        model: "pending_states_are_no_operations",
-        says: "left == right",
-        changes: &[(PENDING, "EMPTY | DRAINING => None,", "EMPTY => None,")],
     },
 ];

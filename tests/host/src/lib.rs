@@ -2,7 +2,7 @@
 
 //! Models of `bpf_timer` and `bpf_wq`, explored with loom: see `README.md`.
 //!
-//! To the kernel's files, which are compiled here as they are, this crate is the `kernel` crate.
+//! To the kernel's files, which are compiled here, this crate is the `kernel` crate.
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports, unreachable_pub, non_camel_case_types)]
@@ -12,12 +12,6 @@ mod shim;
 
 pub use shim::{atomic, bindings, irq_work, prelude, processor, sync, time, types};
 
-include!(concat!(env!("OUT_DIR"), "/llist_mod.rs"));
+mod models;
 
-mod bpf {
-    include!(concat!(env!("OUT_DIR"), "/bpf_mod.rs"));
-
-    pub(crate) use crate::shim::{container, prog_ref};
-
-    mod models;
-}
+include!(concat!(env!("OUT_DIR"), "/kernel.rs"));

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RCU read sides by not being preempted.
+//! RCU read sides with preemption disabled.
 //!
-//! Not on `PREEMPT_RT`, where whatever is called, or traces what is called, may have to sleep on a
-//! lock: there it is `rcu_read_lock()`.
-//!
-//! Since the flavours of RCU became one (Linux 5.0) a grace period also waits for every region in
-//! which preemption, softirqs or interrupts are disabled, hard interrupts and NMIs included. For a
-//! few instructions that do not sleep this is the cheaper read side: it is one instruction at
-//! either end, and none where the context is such a region already.
+//! An RCU grace period also waits for each region in which preemption, softirqs or interrupts are
+//! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is the
+//! cheaper read side: one instruction at each end, which no tracer and no lockdep sees, so that it can
+//! be used in any context. On `PREEMPT_RT` a lock in a traced function can sleep, and this is
+//! `rcu_read_lock()`.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -17,37 +15,30 @@ use crate::{
     types::NotThreadSafe, //
 };
 
-/// Evidence of an RCU read side.
+/// Proof of an RCU read side.
 ///
 /// # Safety
 ///
-/// While there is a value of this type, the thread or CPU that has it must be an RCU reader: every
-/// RCU grace period that begins meanwhile, that of `call_rcu()` included, waits for the value to go.
+/// A grace period that begins while a value of this type exists must not end before the value is gone.
 pub unsafe trait ReadSide {}
 
-// SAFETY: By the type invariants the RCU read side lock is held.
+// SAFETY: By the type invariants `rcu_read_lock()` is held.
 unsafe impl ReadSide for super::Guard {}
 
-/// Evidence that preemption is disabled, and thus of an RCU read side.
-///
-/// What is done under it must not sleep, and must be short. It is a read side in any context, NMI
-/// included, also inside of whatever tracing looks at: lockdep does not see it, and with
-/// `RUST_INLINE_HELPERS` nothing can trace it.
+/// A read side with preemption disabled. The code in it must be short and must not sleep.
 ///
 /// # Invariants
 ///
-/// For as long as the guard exists preemption is disabled; on `PREEMPT_RT` the RCU read side lock is
-/// held.
+/// Preemption is disabled. On `PREEMPT_RT`, `rcu_read_lock()` is held instead.
 #[must_use = "if unused, the read side ends immediately"]
 pub struct Guard(NotThreadSafe);
 
-// SAFETY: By the type invariants: a grace period waits for each region in which preemption is
-// disabled, and for each holder of the RCU read side lock.
+// SAFETY: By the type invariants, a grace period waits for this region.
 unsafe impl ReadSide for Guard {}
 
 impl Guard {
-    /// Ends the read side, after another one has begun that is `rcu_read_lock()`: together they
-    /// are one read side, whose second part can be long and can be preempted.
+    /// Goes on with `rcu_read_lock()` as the read side, in which the caller can be preempted. The two
+    /// overlap.
     #[inline]
     pub fn into_rcu(self) -> super::Guard {
         let rcu = super::read_lock();
@@ -60,13 +51,20 @@ impl Drop for Guard {
     #[doc(alias = "rcu_read_unlock_sched_notrace")]
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants this thread has called `lock`, and the guard, which is
-        // not `Send`, is the one that ends it.
-        unsafe { unlock() };
+        // SAFETY: `read_lock` has called the counterpart. A guard does not leave its thread.
+        #[cfg(not(CONFIG_PREEMPT_RT))]
+        unsafe {
+            bindings::rcu_read_unlock_sched_notrace()
+        };
+        // SAFETY: `read_lock` has called the counterpart. A guard does not leave its thread.
+        #[cfg(CONFIG_PREEMPT_RT)]
+        unsafe {
+            bindings::rcu_read_unlock()
+        };
     }
 }
 
-/// Begins an RCU read side by disabling preemption.
+/// Begins a read side by disabling preemption. Any context, NMI included.
 ///
 /// # Examples
 ///
@@ -74,72 +72,47 @@ impl Drop for Guard {
 /// use kernel::sync::rcu::sched;
 ///
 /// let guard = sched::read_lock();
-/// // What RCU protects can be looked at; nothing here may sleep, or take long.
-/// let found = 6;
-/// assert_eq!(found * 7, 42);
-/// // What comes here may be long. RCU still waits for it.
+/// // What RCU protects can be used here. This must not sleep, nor take long.
 /// let rcu = guard.into_rcu();
+/// // Here it can take long.
 /// drop(rcu);
 /// ```
 #[doc(alias = "rcu_read_lock_sched_notrace")]
 #[inline]
 pub fn read_lock() -> Guard {
-    lock();
-    // INVARIANT: Preemption was disabled just now.
-    Guard(NotThreadSafe)
-}
-
-#[inline]
-fn lock() {
-    // SAFETY: An FFI call without requirements.
+    // SAFETY: This FFI call has no requirements.
     #[cfg(not(CONFIG_PREEMPT_RT))]
     unsafe {
         bindings::rcu_read_lock_sched_notrace()
     };
-    // SAFETY: An FFI call without requirements.
+    // SAFETY: This FFI call has no requirements.
     #[cfg(CONFIG_PREEMPT_RT)]
     unsafe {
         bindings::rcu_read_lock()
     };
+    // INVARIANT: Preemption was disabled just now.
+    Guard(NotThreadSafe)
 }
 
-/// # Safety
-///
-/// The thread must have called [`lock`] without having called this since.
-#[inline]
-unsafe fn unlock() {
-    // SAFETY: By the safety requirements of this function.
-    #[cfg(not(CONFIG_PREEMPT_RT))]
-    unsafe {
-        bindings::rcu_read_unlock_sched_notrace()
-    };
-    // SAFETY: By the safety requirements of this function.
-    #[cfg(CONFIG_PREEMPT_RT)]
-    unsafe {
-        bindings::rcu_read_unlock()
-    };
-}
-
-/// Evidence that the context is an RCU read side by itself.
+/// A read side that the context is by itself.
 ///
 /// # Invariants
 ///
-/// Preemption, softirqs or interrupts are disabled for as long as it exists.
+/// Preemption, softirqs or interrupts are disabled.
 pub struct Implied(NotThreadSafe);
 
-// SAFETY: By the type invariants.
+// SAFETY: By the type invariants, a grace period waits for this region.
 unsafe impl ReadSide for Implied {}
 
 impl Implied {
-    /// States that the context is an RCU read side.
+    /// Assumes that the context is a read side.
     ///
     /// # Safety
     ///
-    /// Preemption, softirqs or interrupts must be disabled for as long as the value exists, be it
-    /// that the context is a softirq, a hard interrupt or an NMI.
+    /// Preemption, softirqs or interrupts must be disabled for as long as the value exists.
     #[inline]
     pub unsafe fn new() -> Self {
-        // INVARIANT: By the safety requirements of this function.
+        // INVARIANT: The caller guarantees it.
         Self(NotThreadSafe)
     }
 }

@@ -2,15 +2,11 @@
 
 //! Timers whose clock and mode are chosen at run time.
 //!
-//! [`HrTimer`](super::HrTimer) has both in its type and cancels by waiting. Where the clock is
-//! somebody's argument, the mode changes from one start to the next, or waiting is not possible,
-//! there are [`DynHrTimer`], which is safe, and under it [`RawHrTimer`], for owners that manage the
-//! timer's lifetime by other means.
+//! [`HrTimer`](super::HrTimer) has both in its type, and its handle waits when it is dropped. This is
+//! for an owner that gets clock and mode at run time, cannot wait, and manages the lifetime of the timer
+//! by other means.
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
-
-#[cfg(CONFIG_RUST_HRTIMER_RAW_KUNIT_TEST)]
-mod kunit;
 
 use super::HrTimerRestart;
 use crate::{
@@ -19,27 +15,26 @@ use crate::{
     types::Opaque, //
 };
 
-/// What the function of a timer returns that is not to be started again by that.
+/// Returns `HRTIMER_NORESTART` as the C type.
 #[inline]
 pub(crate) fn no_restart() -> bindings::hrtimer_restart {
     HrTimerRestart::NoRestart.into_c()
 }
 
-/// The clock that a timer runs on.
+/// The clock of a timer.
 #[doc(alias = "clockid_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// Monotonic time, standing still in suspend.
+    /// Monotonic time, which does not advance in suspend.
     Monotonic,
-    /// Wall-clock time, which can be set. A distance from now ([`Mode::REL`]) counts on that clock,
-    /// too, and moves when it is set.
+    /// Wall-clock time, which can be set.
     Realtime,
-    /// Monotonic time, going on in suspend.
+    /// Monotonic time, which advances in suspend.
     Boottime,
 }
 
 impl Clock {
-    /// The clock with this id, if timers are supported on it here.
+    /// Returns the clock with this id, or `None` if it is none of the three.
     pub const fn from_id(id: u64) -> Option<Self> {
         // CAST: The ids are small non-negative constants.
         match id {
@@ -60,42 +55,56 @@ impl Clock {
     }
 }
 
-/// How the time given to a start is meant. The callback always runs in softirq context.
+/// What the expiry given to a start means. The function always runs in softirq context.
 #[doc(alias = "hrtimer_mode")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(bindings::hrtimer_mode);
 
 impl Mode {
-    /// The time is a point on the timer's clock.
+    /// The expiry is a point on the timer's clock.
     pub const ABS: Self = Self(bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT);
-    /// The time is counted from now.
+    /// The expiry is relative to now.
     pub const REL: Self = Self(bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT);
 
-    /// The mode with the two low bits of these: bit 0 for a time from now, bit 1 for a timer that is
-    /// to fire on the CPU that starts it.
+    /// Set in the bits of each mode of this type.
+    pub const SOFT_BIT: u64 = bindings::hrtimer_mode_HRTIMER_MODE_SOFT as u64;
+    /// Set if the expiry is relative.
+    pub const REL_BIT: u64 = bindings::hrtimer_mode_HRTIMER_MODE_REL as u64;
+    /// Set if the timer fires on the CPU that starts it.
+    pub const PINNED_BIT: u64 = bindings::hrtimer_mode_HRTIMER_MODE_PINNED as u64;
+
+    /// Returns the mode with these bits. Only [`Mode::REL_BIT`] and [`Mode::PINNED_BIT`] matter.
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
-        // CAST: Two bits are left.
-        Self(bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT | (bits & 3) as bindings::hrtimer_mode)
+        // CAST: The value has three bits.
+        Self((Self::SOFT_BIT | bits & (Self::REL_BIT | Self::PINNED_BIT)) as bindings::hrtimer_mode)
     }
 
-    /// The same, and the timer is to fire on the CPU that starts it.
+    /// Returns the bits of the mode.
+    #[inline]
+    pub const fn bits(self) -> u64 {
+        // CAST: The value has three bits.
+        self.0 as u64
+    }
+
+    /// Returns whether the expiry is a point in time.
+    #[inline]
+    pub const fn is_abs(self) -> bool {
+        self.bits() & Self::REL_BIT == 0
+    }
+
+    /// Returns the same mode for a timer that fires on the CPU that starts it.
     #[inline]
     pub const fn pinned(self) -> Self {
         Self(self.0 | bindings::hrtimer_mode_HRTIMER_MODE_PINNED)
     }
 }
 
-// What `from_bits` counts on.
-static_assert!(Mode::from_bits(0).0 == Mode::ABS.0);
-static_assert!(Mode::from_bits(1).0 == Mode::REL.0);
-static_assert!(Mode::from_bits(2).0 == Mode::ABS.pinned().0);
-
 /// The function that a [`RawHrTimer`] calls when it expires.
 pub type Function =
     unsafe extern "C" fn(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart;
 
-/// A C `struct hrtimer` whose lifetime is the owner's affair.
+/// A C `struct hrtimer` whose lifetime its owner manages.
 ///
 /// # Invariants
 ///
@@ -104,10 +113,10 @@ pub type Function =
 #[repr(transparent)]
 pub struct RawHrTimer(Opaque<bindings::hrtimer>);
 
-// SAFETY: A timer is not bound to the thread that set it up.
+// SAFETY: A timer can be used by any thread.
 unsafe impl Send for RawHrTimer {}
 
-// SAFETY: Timer operations are locked on the C side.
+// SAFETY: The C functions take the lock of the timer base.
 unsafe impl Sync for RawHrTimer {}
 
 impl RawHrTimer {
@@ -116,38 +125,35 @@ impl RawHrTimer {
     /// # Safety
     ///
     /// - `this` must be valid for writes, and the timer must not move from now on.
-    /// - Whenever the timer expires it must be sound to call `function` with it.
+    /// - It must be sound to call `function` with the timer whenever it expires.
     #[doc(alias = "hrtimer_setup")]
     #[inline]
     pub unsafe fn setup(this: *mut Self, function: Function, clock: Clock, mode: Mode) {
         // CAST: `RawHrTimer` is transparent over `Opaque<hrtimer>`, which is over `hrtimer`.
         // INVARIANT: Set up here, and by the safety requirements does not move.
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: The caller guarantees that the memory is valid and `function` fits.
         unsafe { bindings::hrtimer_setup(this.cast(), Some(function), clock.id(), mode.0) }
     }
 
-    /// Starts the timer, or moves it when it is started already.
+    /// Starts the timer, or moves its expiry.
     ///
     /// # Safety
     ///
-    /// The timer must stay valid until it has expired and its function has returned, or until it
-    /// was cancelled.
+    /// The timer must stay valid until its function has returned, or until it was cancelled.
     ///
     /// # Context
     ///
-    /// Task or softirq. With interrupts disabled only where that cannot have interrupted a holder
-    /// of a timer base's lock on this CPU.
+    /// Any but NMI. Not where a holder of the timer base's lock may have been interrupted.
     #[doc(alias = "hrtimer_start")]
     #[inline]
     pub unsafe fn start(&self, nanos: i64, mode: Mode) {
-        // SAFETY: By the type invariants the timer is set up; by the safety requirements of this
-        // function it stays.
+        // SAFETY: By the type invariants the timer is set up, and the caller guarantees that it stays.
         unsafe { bindings::hrtimer_start_range_ns(self.0.get(), nanos, 0, mode.0) }
     }
 
-    /// Stops the timer unless its function is running.
+    /// Cancels the timer unless its function is running.
     ///
-    /// Returns 1 when it was started, 0 when it was not, and -1 when its function is running.
+    /// Returns 1 if it was active, 0 if it was not, and -1 if its function is running.
     ///
     /// # Context
     ///
@@ -159,7 +165,7 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
     }
 
-    /// Whether the timer is started. Any context; it may be so no longer when this returns.
+    /// Returns whether the timer is enqueued. Any context.
     #[doc(alias = "hrtimer_is_queued")]
     #[inline]
     pub fn is_queued(&self) -> bool {
@@ -167,15 +173,15 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_is_queued(self.0.get()) }
     }
 
-    /// The time on the timer's clock, in nanoseconds. Any context but NMI.
+    /// Returns the time of the timer's clock, in nanoseconds. Any context but NMI.
     #[doc(alias = "hrtimer_cb_get_time")]
     pub fn now(&self) -> i64 {
         // SAFETY: By the type invariants the timer is set up.
         unsafe { bindings::hrtimer_cb_get_time(self.0.get()) }
     }
 
-    /// Whether the caller runs on top of the timer's function, or of what is around it in its expiry:
-    /// whether [`RawHrTimer::cancel`] would wait for ever. Always `false` on `PREEMPT_RT`.
+    /// Returns whether the caller has interrupted, or is called by, the expiry of this timer, so that
+    /// [`RawHrTimer::cancel`] would never return. Always `false` on `PREEMPT_RT`.
     ///
     /// # Context
     ///
@@ -186,12 +192,11 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_runs_here(self.0.get()) }
     }
 
-    /// Stops the timer and waits for its function; returns 1 when it was started, else 0.
+    /// Cancels the timer and waits for its function. Returns 1 if it was active, otherwise 0.
     ///
     /// # Context
     ///
-    /// Task or softirq, and not from the timer's own function, for which it would wait for ever. On
-    /// `PREEMPT_RT` it may sleep on a lock.
+    /// Task or softirq. Not in the timer's function. On `PREEMPT_RT` this can sleep.
     #[doc(alias = "hrtimer_cancel")]
     #[inline]
     pub fn cancel(&self) -> c_int {
@@ -200,122 +205,127 @@ impl RawHrTimer {
     }
 }
 
-/// What a [`DynHrTimer`] runs when it expires.
-///
-/// The implementing type is the data that the function works on. It is shared with whoever holds the
-/// timer, hence [`Sync`]; and a timer that is leaked may still expire, hence `'static`.
-pub trait DynHrTimerCallback: Sync + Sized + 'static {
-    /// Runs in softirq context. It may start the timer again.
-    fn run(timer: Pin<&DynHrTimer<Self>>);
-}
+#[cfg(CONFIG_RUST_HRTIMER_RAW_KUNIT_TEST)]
+#[macros::kunit_tests(rust_hrtimer_raw)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Completion, //
+    };
 
-/// A timer whose clock and mode are chosen at run time, with its data.
-///
-/// Dropping it cancels the timer and waits for its function; this must not happen in the function
-/// itself, which would wait for ever. It must not live on a stack.
-///
-/// # Invariants
-///
-/// `timer` was set up with [`DynHrTimer::expired`] as its function, and is the first field.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::sync::Completion;
-/// use kernel::time::hrtimer::raw::{Clock, DynHrTimer, DynHrTimerCallback, Mode};
-///
-/// #[pin_data]
-/// struct Alarm {
-///     #[pin]
-///     rang: Completion,
-/// }
-///
-/// impl DynHrTimerCallback for Alarm {
-///     fn run(timer: Pin<&DynHrTimer<Self>>) {
-///         timer.data().rang.complete_all();
-///     }
-/// }
-///
-/// let clock = Clock::from_id(1).ok_or(EINVAL)?;
-/// let alarm = pin_init!(Alarm { rang <- Completion::new() });
-/// let timer = KBox::pin_init(DynHrTimer::new(clock, alarm), GFP_KERNEL)?;
-///
-/// timer.as_ref().start(1_000, Mode::REL);
-/// timer.data().rang.wait_for_completion();
-/// # Ok::<(), Error>(())
-/// ```
-#[repr(C)]
-#[pin_data(PinnedDrop)]
-pub struct DynHrTimer<T: DynHrTimerCallback> {
-    #[pin]
-    timer: RawHrTimer,
-    #[pin]
-    data: T,
-}
+    const FAR: i64 = 3600 * 1_000_000_000;
 
-impl<T: DynHrTimerCallback> DynHrTimer<T> {
-    /// Creates an initialiser for a timer that is not started.
-    pub fn new<E>(clock: Clock, data: impl PinInit<T, E>) -> impl PinInit<Self, Error>
-    where
-        Error: From<E>,
-    {
-        // SAFETY: The closure sets the timer up and returns `Ok` always.
-        let timer = unsafe {
-            pin_init::pin_init_from_closure(move |slot: *mut RawHrTimer| {
-                // INVARIANT: `expired` is the function, and the struct is `repr(C)` with `timer`
-                // first.
-                // SAFETY: `slot` is valid for writes and pinned. The timer only expires while the
-                // struct around it exists, because `drop` cancels it.
-                // `ABS`: with `REL` the C code would put a timer on `CLOCK_REALTIME` on another clock.
-                RawHrTimer::setup(slot, Self::expired, clock, Mode::ABS);
-                Ok::<(), core::convert::Infallible>(())
-            })
-        };
-        try_pin_init!(Self {
-            timer <- timer,
-            data <- data,
-        })
+    #[repr(C)]
+    #[pin_data]
+    struct Count {
+        timer: RawHrTimer,
+        left: Atomic<i32>,
+        here: Atomic<i32>,
+        #[pin]
+        done: Completion,
     }
 
-    /// The data that the function works on.
-    pub fn data(&self) -> &T {
-        &self.data
-    }
+    impl Count {
+        fn new(clock: Clock, left: i32) -> Result<Pin<KBox<Self>>> {
+            let this = KBox::pin_init(
+                pin_init!(Self {
+                    // INVARIANT: Set up below, before it is used.
+                    timer: RawHrTimer(Opaque::uninit()),
+                    left: Atomic::new(left),
+                    here: Atomic::new(0),
+                    done <- Completion::new(),
+                }),
+                GFP_KERNEL,
+            )?;
+            let timer = this.timer.0.get().cast();
+            // SAFETY: The timer is pinned, and each test cancels it before it drops the box.
+            unsafe { RawHrTimer::setup(timer, Self::expired, clock, Mode::ABS) };
+            Ok(this)
+        }
 
-    /// Starts the timer, or moves it when it is started already. Task or softirq context.
-    #[inline]
-    pub fn start(self: Pin<&Self>, nanos: i64, mode: Mode) {
-        // SAFETY: The timer is pinned, and `drop` cancels it.
-        unsafe { self.get_ref().timer.start(nanos, mode) }
-    }
+        unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+            // CAST: The timer is the first field.
+            // SAFETY: Each test cancels the timer before it drops the box.
+            let this = unsafe { &*timer.cast::<Self>() };
+            this.here.fetch_add(this.timer.runs_here().into(), Relaxed);
+            if this.left.fetch_sub(1, Relaxed) == 1 {
+                this.done.complete_all();
+            } else {
+                this.start(1_000, Mode::REL);
+            }
+            no_restart()
+        }
 
-    /// Stops the timer unless its function is running; `None` when it is, else whether it was
-    /// started. Task or softirq context.
-    #[inline]
-    pub fn try_to_cancel(self: Pin<&Self>) -> Option<bool> {
-        match self.timer.try_to_cancel() {
-            0 => Some(false),
-            1.. => Some(true),
-            _ => None,
+        fn start(&self, nanos: i64, mode: Mode) {
+            // SAFETY: Each test cancels the timer before it drops the box.
+            unsafe { self.timer.start(nanos, mode) };
         }
     }
 
-    /// The C side of the function.
-    ///
-    /// # Safety
-    ///
-    /// `timer` must point to the `timer` field of a pinned `DynHrTimer<T>`.
-    unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-        // CAST: By the type invariants `timer` is the first field of a `repr(C)` struct.
-        // SAFETY: Dropping the struct waits for this function to return, and it is pinned.
-        T::run(unsafe { Pin::new_unchecked(&*timer.cast::<Self>()) });
-        no_restart()
+    /// A timer fires with each clock and mode, its function can start it again, and is seen to run.
+    #[test]
+    fn fires_with_each_clock_and_mode() -> Result {
+        for clock in [Clock::Monotonic, Clock::Realtime, Clock::Boottime] {
+            for (nanos, mode) in [
+                (1_000, Mode::REL),
+                (1_000, Mode::REL.pinned()),
+                (1, Mode::ABS),
+                (1, Mode::ABS.pinned()),
+            ] {
+                let timer = Count::new(clock, 3)?;
+                timer.start(nanos, mode);
+                timer.done.wait_for_completion();
+                timer.timer.cancel();
+                assert_eq!(timer.left.load(Relaxed), 0);
+                assert_eq!(timer.here.load(Relaxed), 3);
+            }
+        }
+        Ok(())
     }
-}
 
-#[pinned_drop]
-impl<T: DynHrTimerCallback> PinnedDrop for DynHrTimer<T> {
-    fn drop(self: Pin<&mut Self>) {
-        self.timer.cancel();
+    /// Cancelling says whether the timer was active.
+    #[test]
+    fn cancels() -> Result {
+        let timer = Count::new(Clock::Monotonic, 1)?;
+        assert_eq!(timer.timer.try_to_cancel(), 0);
+        timer.start(FAR, Mode::REL);
+        assert!(timer.timer.is_queued());
+        assert_eq!(timer.timer.try_to_cancel(), 1);
+        assert!(!timer.timer.is_queued());
+        timer.start(FAR, Mode::REL);
+        assert_eq!(timer.timer.cancel(), 1);
+        assert_eq!(timer.timer.cancel(), 0);
+        assert_eq!(timer.left.load(Relaxed), 1);
+        Ok(())
+    }
+
+    /// A point in wall-clock time is not one of another clock.
+    #[test]
+    fn wall_clock_is_wall_clock() -> Result {
+        let timer = Count::new(Clock::Realtime, 1)?;
+        let at = timer.timer.now() + 1_000_000;
+        timer.start(at, Mode::ABS);
+        timer.done.wait_for_completion();
+        timer.timer.cancel();
+        assert!(timer.timer.now() >= at);
+        // After 2020, which monotonic time is not.
+        assert!(at > 50 * 365 * 24 * FAR);
+        Ok(())
+    }
+
+    /// Modes and clocks are those of C.
+    #[test]
+    fn knows_modes_and_clocks() {
+        for mode in [Mode::ABS, Mode::REL, Mode::ABS.pinned(), Mode::REL.pinned()] {
+            assert_eq!(Mode::from_bits(mode.bits()), mode);
+        }
+        assert!(Mode::ABS.is_abs() && !Mode::REL.is_abs());
+        let known = (0..64).filter(|id| Clock::from_id(*id).is_some()).count();
+        assert_eq!(known, 3);
+        assert_eq!(Clock::from_id(u64::MAX), None);
     }
 }

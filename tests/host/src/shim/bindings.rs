@@ -41,15 +41,6 @@ pub struct callback_head {
     word: Atomic<u64>,
 }
 
-pub unsafe fn smp_mb() {
-    super::atomic::smp_mb();
-}
-
-pub unsafe fn init_llist_head(list: *mut llist_head) {
-    // SAFETY: The caller's.
-    unsafe { (*list).first = Some(Atomic::new(null_mut())) };
-}
-
 pub unsafe fn llist_empty(list: *mut llist_head) -> bool {
     // SAFETY: The caller's.
     unsafe { &*list }.first().load(Relaxed).is_null()
@@ -91,14 +82,14 @@ pub struct irq_work {
 pub struct bpf_async_cpu {
     pub objects: llist_head,
     pub progs: llist_head,
-    pub late: llist_head,
+    pub overflow: llist_head,
     pub work: irq_work,
-    pub late_work: work_struct,
-    /// Whether `late_work` is pending.
-    pub late_pending: Cell<bool>,
-    pub busy: Atomic<*mut c_void>,
+    pub overflow_work: work_struct,
+    /// Whether `overflow_work` is pending.
+    pub overflow_pending: Cell<bool>,
+    pub draining: Atomic<*mut c_void>,
     pub running: Atomic<*mut c_void>,
-    pub chain: Atomic<u32>,
+    pub depth: Atomic<u32>,
 }
 
 impl Default for bpf_async_cpu {
@@ -108,15 +99,15 @@ impl Default for bpf_async_cpu {
             objects: list(Atomic::new(null_mut())),
             // Not explored: nothing is put on them in these models.
             progs: list(Atomic::of_cpu(null_mut())),
-            late: list(Atomic::of_cpu(null_mut())),
+            overflow: list(Atomic::of_cpu(null_mut())),
             work: irq_work {
                 raised: Cell::new(false),
             },
-            late_work: work_struct,
-            late_pending: Cell::new(false),
-            busy: Atomic::of_cpu(null_mut()),
+            overflow_work: work_struct,
+            overflow_pending: Cell::new(false),
+            draining: Atomic::of_cpu(null_mut()),
             running: Atomic::of_cpu(null_mut()),
-            chain: Atomic::of_cpu(0),
+            depth: Atomic::of_cpu(0),
         }
     }
 }
@@ -221,6 +212,7 @@ pub unsafe fn hrtimer_start(ptr: *mut hrtimer, nanos: i64) {
     world().touch(ptr as usize);
     timer.locked(|| timer.armed.set(Some(nanos)));
     world().touched(ptr as usize);
+    world().traced(ptr as usize, Some(nanos));
 }
 
 pub unsafe fn hrtimer_try_to_cancel(ptr: *mut hrtimer) -> c_int {
@@ -230,6 +222,7 @@ pub unsafe fn hrtimer_try_to_cancel(ptr: *mut hrtimer) -> c_int {
     // As in the kernel: a timer that is not active is not worth the lock.
     let active = timer.active();
     world().touched(ptr as usize);
+    world().traced(ptr as usize, None);
     if !active {
         return 0;
     }
@@ -341,9 +334,9 @@ pub unsafe fn bpf_async_work_pending(ptr: *mut work_struct) -> bool {
 }
 
 pub unsafe fn bpf_async_schedule_work(ptr: *mut work_struct) -> bool {
-    let late = |cpu: &&Box<bpf_async_cpu>| core::ptr::from_ref(&cpu.late_work) == ptr;
-    if let Some(cpu) = world().cpus.iter().find(late) {
-        return !cpu.late_pending.replace(true);
+    let of_cpu = |cpu: &&Box<bpf_async_cpu>| core::ptr::from_ref(&cpu.overflow_work) == ptr;
+    if let Some(cpu) = world().cpus.iter().find(of_cpu) {
+        return !cpu.overflow_pending.replace(true);
     }
     let work = work(ptr);
     world().may_lock("a work item");

@@ -4,8 +4,7 @@
 
 pub mod atomic;
 pub mod bindings;
-pub mod container;
-pub mod prog_ref;
+pub mod prog;
 pub mod world;
 
 /// `kernel::prelude`.
@@ -90,7 +89,7 @@ pub mod processor {
 pub mod irq_work {
     use super::bindings::irq_work;
 
-    pub unsafe fn queue_raw(work: *mut irq_work) -> bool {
+    pub unsafe fn queue(work: *mut irq_work) -> bool {
         // SAFETY: The caller's.
         !unsafe { &*work }.raised.replace(true)
     }
@@ -99,6 +98,12 @@ pub mod irq_work {
 /// `kernel::sync`.
 pub mod sync {
     pub use super::atomic::{self, Refcount};
+
+    pub mod barrier {
+        pub fn smp_mb(_: super::atomic::Full) {
+            super::atomic::smp_mb();
+        }
+    }
 
     pub mod rcu {
         use crate::shim::world::world;
@@ -124,8 +129,6 @@ pub mod sync {
 
         /// As `rcu::Guard`: for a grace period it makes no difference how a reader is one.
         pub mod sched {
-            use super::world;
-
             pub unsafe trait ReadSide {}
 
             // SAFETY: A read side.
@@ -138,12 +141,6 @@ pub mod sync {
             // SAFETY: A read side.
             unsafe impl ReadSide for Guard {}
 
-            impl Drop for Guard {
-                fn drop(&mut self) {
-                    world().guards(-1);
-                }
-            }
-
             impl Guard {
                 pub fn into_rcu(self) -> super::Guard {
                     super::read_lock()
@@ -151,7 +148,6 @@ pub mod sync {
             }
 
             pub fn read_lock() -> Guard {
-                world().guards(1);
                 Guard(super::read_lock())
             }
 
@@ -227,24 +223,36 @@ pub mod time {
             use crate::{bindings, types::Opaque};
             use core::ffi::c_int;
 
+            /// The time on each clock.
+            pub const NOW: i64 = 1000;
+
             #[derive(Clone, Copy)]
             pub enum Clock {
                 Monotonic,
             }
 
-            #[derive(Clone, Copy)]
-            pub struct Mode;
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub struct Mode(u64);
 
             impl Mode {
-                pub const ABS: Self = Self;
-                pub const REL: Self = Self;
+                pub const ABS: Self = Self(4);
+                pub const REL: Self = Self(5);
+                pub const SOFT_BIT: u64 = 4;
 
-                pub const fn from_bits(_: u64) -> Self {
-                    Self
+                pub const fn from_bits(bits: u64) -> Self {
+                    Self(4 | bits & 3)
+                }
+
+                pub const fn bits(self) -> u64 {
+                    self.0
+                }
+
+                pub const fn is_abs(self) -> bool {
+                    self.0 & 1 == 0
                 }
             }
 
-            type Function =
+            pub type Function =
                 unsafe extern "C" fn(*mut bindings::hrtimer) -> bindings::hrtimer_restart;
 
             pub fn no_restart() -> bindings::hrtimer_restart {
@@ -277,7 +285,7 @@ pub mod time {
 
                 /// Time stands still here.
                 pub fn now(&self) -> i64 {
-                    0
+                    NOW
                 }
 
                 /// Nothing is traced here.

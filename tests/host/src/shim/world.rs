@@ -35,7 +35,7 @@ pub fn failed() -> bool {
 }
 
 /// How many atomics there are for the [`Atomic`]s of an execution.
-const POOL: usize = 24;
+const POOL: usize = 128;
 
 /// An atomic whose value does not matter: something that happens at once, in some order.
 pub struct Point(AtomicU64);
@@ -63,7 +63,6 @@ struct Context {
     readers: u32,
     /// Which of this thread's RCU read sides it is.
     section: u64,
-    guards: i32,
 }
 
 /// Memory. It is not used again after it was freed, so that a late access is seen.
@@ -106,6 +105,10 @@ pub struct World {
     pub cpus: Vec<Box<super::bindings::bpf_async_cpu>>,
     pub(super) timers: RefCell<Vec<&'static super::bindings::Timer>>,
     pub(super) works: RefCell<Vec<&'static super::bindings::Work>>,
+    /// Which timer was started, and for when, or cancelled (`None`); in this order.
+    trace: RefCell<Vec<(usize, Option<i64>)>>,
+    /// A program that traces this.
+    pub tracer: Cell<Option<fn(usize, Option<i64>)>>,
 }
 
 impl World {
@@ -122,6 +125,8 @@ impl World {
             cpus: (0..3).map(|_| Box::default()).collect(),
             timers: RefCell::default(),
             works: RefCell::default(),
+            trace: RefCell::default(),
+            tracer: Cell::new(None),
         }
     }
 
@@ -150,6 +155,19 @@ impl World {
         &self.pool[index]
     }
 
+    /// A timer was started for `nanos`, or cancelled.
+    pub(super) fn traced(&self, timer: usize, nanos: Option<i64>) {
+        self.trace.borrow_mut().push((timer, nanos));
+        if let Some(tracer) = self.tracer.get() {
+            tracer(timer, nanos);
+        }
+    }
+
+    /// What was traced.
+    pub fn trace(&self) -> Vec<(usize, Option<i64>)> {
+        self.trace.borrow().clone()
+    }
+
     fn context<R>(&self, f: impl FnOnce(&mut Context) -> R) -> R {
         let id = thread::current().id();
         let mut threads = self.threads.borrow_mut();
@@ -161,7 +179,6 @@ impl World {
                 interrupt: false,
                 readers: 0,
                 section: 0,
-                guards: 0,
             });
             threads.len() - 1
         });
@@ -181,6 +198,11 @@ impl World {
         self.context(|c| c.irqs_off > 0)
     }
 
+    /// Whether the current thread is in a drain.
+    pub fn in_interrupt(&self) -> bool {
+        self.context(|c| c.interrupt && c.irqs_off > 0)
+    }
+
     /// Runs `f` in a hard interrupt.
     pub fn interrupt<R>(&self, f: impl FnOnce() -> R) -> R {
         self.context(|c| c.interrupt = true);
@@ -193,18 +215,6 @@ impl World {
     pub(super) fn may_lock(&self, what: &str) {
         let wrong = !failed() && self.context(|c| c.irqs_off > 0 && !c.interrupt);
         assert!(!wrong, "{what} with interrupts disabled");
-    }
-
-    /// A guard that disables preemption begins, or ends.
-    pub(super) fn guards(&self, change: i32) {
-        self.context(|c| c.guards += change);
-    }
-
-    /// Somebody drops what may be the last reference to a program: much work, and locks that are
-    /// not for such a guard. With interrupts disabled it is put off.
-    pub fn may_put(&self) {
-        let wrong = !failed() && self.context(|c| c.guards > 0 && c.irqs_off == 0);
-        assert!(!wrong, "dropped under a guard: an owner");
     }
 
     /// Runs `f` with interrupts disabled, or in an NMI.

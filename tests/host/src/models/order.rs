@@ -88,6 +88,27 @@ fn order_start_in_callback_then_deferred_cancel() {
     });
 }
 
+/// A point in time that has passed, given in a callback, means now: the softirq would fire the timer
+/// again and again otherwise (H36).
+#[test]
+fn order_past_in_callback_is_now() {
+    thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
+
+    explore(0, || {
+        let map = Map::new();
+        let (slot, prog) = timer(map);
+        SLOT.set(Some(slot));
+        prog.action.set(Some(|_| {
+            SLOT.get().unwrap().start(1, Mode::ABS).unwrap();
+        }));
+        slot.start(1, Mode::ABS).unwrap();
+        assert_eq!(armed(), [1]);
+        tick();
+        assert_eq!(armed(), [raw::NOW], "started in the past");
+        end(slot, map);
+    });
+}
+
 /// A start is being performed on one CPU when an NMI queues a cancel for another one, and a third
 /// cancels at once: when that has returned, the start is done with (H32).
 #[test]
@@ -146,7 +167,7 @@ fn order_start_cancel_start() {
         let (slot, _) = timer(map);
         let starter = on_cpu(1, || slot.start(1, REL));
         slot.cancel().unwrap();
-        slot.set_callback(map, Prog::new().owner()).unwrap();
+        set(slot, Prog::new().owner()).unwrap();
         slot.start(2, REL).unwrap();
         let _ = starter.join().unwrap();
         assert!(!armed().is_empty(), "a newer start was undone");
@@ -166,7 +187,7 @@ fn order_cancel_then_new_callback() {
         let softirq = on_cpu(1, tick);
         slot.cancel().unwrap();
         let new = Prog::new();
-        slot.set_callback(map, new.owner()).unwrap();
+        set(slot, new.owner()).unwrap();
         drainer.join().unwrap();
         softirq.join().unwrap();
         settle_down();

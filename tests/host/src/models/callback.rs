@@ -3,15 +3,11 @@
 //! `bpf/callback.rs`: the word that owns a callback.
 
 use super::*;
-use crate::{
-    bpf::callback::{CallbackCell, Freed},
-    sync::rcu,
-};
+use crate::{bpf::async_cb::CallbackCell, sync::rcu};
 
 type Cell = CallbackCell<Owner>;
 
-/// Whatever is put in comes out once and is dropped: a program that is dropped twice, or never,
-/// fails the model.
+/// What is put in is dropped once: a program that is dropped twice, or never, fails the model.
 fn set(cell: &'static Cell) -> bool {
     cell.set(Prog::new().owner()).is_ok()
 }
@@ -19,12 +15,9 @@ fn set(cell: &'static Cell) -> bool {
 /// The cell is freed, and stays so.
 fn check_freed(cell: &'static Cell) {
     assert!(!cell.is_set(), "FREED did not stay");
-    let prog = Prog::new();
-    let Err(Freed(back)) = cell.set(prog.owner()) else {
-        panic!("FREED did not stay");
-    };
-    assert!(back.is_some_and(|owner| owner.is(prog)));
-    assert!(cell.clear().is_none() && cell.free().is_none());
+    assert!(!set(cell), "FREED did not stay");
+    cell.take();
+    assert!(!cell.is_set() && !set(cell), "FREED did not stay");
 }
 
 /// Two writers and `cancel_and_free`.
@@ -34,7 +27,7 @@ fn callback_set_set_free() {
         let cell = world().keep(Cell::new());
         let first = on_cpu(1, || set(cell));
         let second = on_cpu(1, || set(cell));
-        drop(cell.free());
+        cell.set_freed();
         first.join().unwrap();
         second.join().unwrap();
         check_freed(cell);
@@ -48,8 +41,8 @@ fn callback_set_clear_free() {
         let cell = world().keep(Cell::new());
         set(cell);
         let setter = on_cpu(1, || set(cell));
-        let clearer = on_cpu(1, || drop(cell.clear()));
-        drop(cell.free());
+        let clearer = on_cpu(1, || cell.take());
+        cell.set_freed();
         setter.join().unwrap();
         clearer.join().unwrap();
         check_freed(cell);
@@ -65,11 +58,11 @@ fn callback_reader() {
         let setter = on_cpu(1, || set(cell));
         let reader = on_cpu(1, || {
             let guard = rcu::read_lock();
-            if let Some(prog) = cell.get(&guard) {
+            if let Some(prog) = cell.load(&guard) {
                 prog.call();
             }
         });
-        drop(cell.free());
+        cell.set_freed();
         setter.join().unwrap();
         reader.join().unwrap();
         check_freed(cell);

@@ -7,36 +7,34 @@
 
 mod callback;
 mod deferred;
-mod install;
 mod lifetime;
 mod order;
 mod pending;
 mod work;
 
-use super::{
-    async_cb::{AsyncCallback, Installed, Payload, Slot},
-    callback::Callback,
-    cpu::Cpu,
-    drain::{drain, drain_late},
-    pending::StartFlags,
-    timer::{Timer, TimerCallback},
-    work::{Held, HoldError, WorkCallback, WorkItem},
-};
 pub(crate) use crate::shim::{
     bindings::{armed, run_work, tick},
     world::{explore, failed, world},
 };
 use crate::{
     atomic::{Atomic, Full, Relaxed},
+    bindings,
+    bpf::{
+        async_cb::{AsyncCallback, Callback, CallbackRef, Container, Cpu, Payload, Slot},
+        timer::{Timer, TimerCallback},
+        work::{Acquired, WorkCallback, WorkFn, WorkItem},
+    },
     prelude::*,
-    shim::container::Container,
-    sync::Refcount,
-    time::hrtimer::raw::Clock,
+    sync::{
+        rcu::{sched, tasks_trace},
+        Refcount,
+    },
+    time::hrtimer::raw::{self, Clock, Mode},
     types::ForeignOwnable,
 };
 use core::{cell::Cell, ptr::NonNull};
 
-pub(crate) const REL: StartFlags = StartFlags::REL;
+pub(crate) const REL: Mode = Mode::REL;
 
 /// What a program is here: it is freed a grace period after its last reference was dropped.
 pub(crate) struct Prog {
@@ -96,7 +94,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        world().may_put();
         self.0.touch();
         if self.0.refs.dec_and_test() && !failed() {
             let this = core::ptr::from_ref(self.0).cast_mut();
@@ -134,40 +131,52 @@ impl AsyncCallback for Owner {
     type Container = Map;
 }
 
+unsafe extern "C" fn timer_fn(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+    // SAFETY: The timer is that of an object with callbacks `Owner`.
+    unsafe { Timer::timer_fn::<Owner>(timer) }
+}
+
+unsafe extern "C" fn work_fn(work: *mut bindings::work_struct) {
+    // SAFETY: The work is that of an object with callbacks `Owner`.
+    unsafe { WorkItem::work_fn::<Owner>(work) }
+}
+
 impl TimerCallback for Owner {
-    fn call(installed: Installed<'_, Self>) {
-        installed.container().touch();
-        installed.callback().call();
-        installed.container().touch();
+    const TIMER_FN: raw::Function = timer_fn;
+
+    fn call(callback: CallbackRef<'_, Self>) {
+        callback.container.touch();
+        callback.callback.call();
+        callback.container.touch();
     }
 }
 
 impl WorkCallback for Owner {
+    const WORK_FN: WorkFn = work_fn;
     type Refs = Owner;
-    type Some = Owner;
 
     /// As that of `ProgCallback`: a program without references was replaced, or everything is
     /// going away; and a map may be without references.
-    fn hold(installed: &Installed<'_, Self>) -> Result<Owner, HoldError<Owner>> {
-        installed.container().touch();
-        let prog: &Prog = installed.callback();
+    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Owner> {
+        callback.container.touch();
         // SAFETY: A program's memory stays until the end of the execution; whether it was freed
         // is checked.
-        let prog: &'static Prog = unsafe { &*core::ptr::from_ref(prog) };
+        let prog: &'static Prog = unsafe { &*core::ptr::from_ref(callback.callback) };
         prog.touch();
         if !prog.refs.inc_not_zero() {
-            // Whatever took the reference away is seen some time.
+            // What took the reference away is seen some time.
             loom::thread::yield_now();
-            return Err(HoldError::Replaced);
+            return Acquired::Replaced;
         }
-        if installed.container().gone.load(Relaxed) {
-            return Err(HoldError::Gone(Owner(prog)));
+        let owner = Owner(prog);
+        if callback.container.gone.load(Relaxed) {
+            return Acquired::Gone;
         }
-        Ok(Owner(prog))
+        Acquired::Refs(owner)
     }
 
-    fn call(held: &Held<'_, Self>) {
-        held.refs().0.call();
+    unsafe fn call(refs: &Owner, _value: *mut c_void, _guard: &tasks_trace::Guard) {
+        refs.0.call();
     }
 }
 
@@ -204,13 +213,15 @@ impl Map {
 
 // SAFETY: The models free a map after its objects, and after a grace period.
 unsafe impl Container for Map {
-    const TRACKED: bool = false;
-
-    fn allocate(&self, size: usize) -> Result<NonNull<c_void>> {
-        NonNull::new(world().alloc("an object", size).cast()).ok_or(ENOMEM)
+    fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
+        NonNull::new(world().alloc("an object", size).cast())
     }
 
-    fn closed(&self) -> bool {
+    unsafe fn deallocate(&self, memory: NonNull<c_void>) {
+        world().free(memory.as_ptr().cast());
+    }
+
+    fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 }
@@ -228,14 +239,20 @@ pub(crate) fn init<P: Payload<Owner>>(
     config: P::Config,
 ) -> Result {
     // SAFETY: The models free a map after its objects; the value is not used.
-    unsafe { slot.init_in(map, core::ptr::null_mut(), config) }
+    unsafe { slot.init(map, core::ptr::null_mut(), config) }
+}
+
+/// Sets the callback, as programs do.
+pub(crate) fn set<P: Payload<Owner>>(slot: &Slot<P, Owner>, callback: Owner) -> Result {
+    let guard = sched::read_lock();
+    slot.get(&guard)?.callback().set(callback)
 }
 
 /// A slot with a timer that has a callback.
 pub(crate) fn timer(map: &'static Map) -> (&'static TimerSlot, &'static Prog) {
     let (slot, prog) = (empty_slot(), Prog::new());
     init(slot, map, Clock::Monotonic).unwrap();
-    slot.set_callback(map, prog.owner()).unwrap();
+    set(slot, prog.owner()).unwrap();
     (slot, prog)
 }
 
@@ -243,7 +260,7 @@ pub(crate) fn timer(map: &'static Map) -> (&'static TimerSlot, &'static Prog) {
 pub(crate) fn work(map: &'static Map) -> (&'static WorkSlot, &'static Prog) {
     let (slot, prog) = (empty_slot(), Prog::new());
     init(slot, map, ()).unwrap();
-    slot.set_callback(map, prog.owner()).unwrap();
+    set(slot, prog.owner()).unwrap();
     (slot, prog)
 }
 
@@ -258,28 +275,34 @@ pub(crate) fn on_cpu<R: 'static>(
     })
 }
 
-/// What a drain has left is done in task context; says whether there was anything.
-fn late(cpu: *mut crate::bindings::bpf_async_cpu) -> bool {
+/// The overflow work of a CPU; says whether it was pending.
+pub(crate) fn overflow(cpu: usize) -> bool {
+    let raw = core::ptr::from_ref(&*world().cpus[cpu]).cast_mut();
     // SAFETY: It is that of a CPU.
-    let (pending, this) = unsafe { (&(*cpu).late_pending, Cpu::from_ptr(cpu)) };
+    let (pending, this) = unsafe { (&(*raw).overflow_pending, Cpu::from_ptr(raw)) };
     let was_pending = pending.replace(false);
     if was_pending {
-        world().interrupt(|| drain_late(this));
+        world().interrupt(|| this.drain_overflow(this));
     }
     was_pending
 }
 
+/// One interrupt on `cpu`; says whether there is more to do, there or in task context.
+pub(crate) fn interrupt_once(cpu: usize) -> bool {
+    world().on_cpu(cpu);
+    let raw = core::ptr::from_ref(&*world().cpus[cpu]).cast_mut();
+    // SAFETY: It is that of a CPU.
+    let (work, this) = unsafe { (&(*raw).work, Cpu::from_ptr(raw)) };
+    work.raised.set(false);
+    world().interrupt(|| this.drain());
+    // SAFETY: It is that of a CPU.
+    !failed() && (work.raised.get() || unsafe { &*raw }.overflow_pending.get())
+}
+
 /// What was held back on `cpu` while interrupts were disabled, or an interrupt for nothing.
 pub(crate) fn interrupt(cpu: usize) {
-    let cpu = core::ptr::from_ref(&*world().cpus[cpu]).cast_mut();
-    loop {
-        // SAFETY: It is that of a CPU.
-        let (work, this) = unsafe { (&(*cpu).work, Cpu::from_ptr(cpu)) };
-        work.raised.set(false);
-        world().interrupt(|| drain(this));
-        if failed() || !work.raised.get() && !late(cpu) {
-            break;
-        }
+    while interrupt_once(cpu) {
+        overflow(cpu);
     }
 }
 

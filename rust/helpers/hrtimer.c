@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/hrtimer.h>
-#if __has_include(<linux/hrtimer_bases.h>)
-#include <linux/hrtimer_bases.h>	/* since 7.3 */
-#endif
+#include <linux/hrtimer_bases.h>
 #include <linux/preempt.h>
 #include <linux/smp.h>
 
@@ -13,8 +11,8 @@ __rust_helper bool rust_helper_hrtimer_is_queued(struct hrtimer *timer)
 }
 
 /*
- * A softirq that is running on this CPU is what the caller runs on top of. Not
- * on PREEMPT_RT, where softirqs preempt each other: there this is never known.
+ * If the timer expires in a softirq on this CPU, that softirq was interrupted
+ * by the caller or calls it. On PREEMPT_RT the caller may have preempted it.
  */
 __rust_helper bool rust_helper_hrtimer_runs_here(const struct hrtimer *timer)
 {

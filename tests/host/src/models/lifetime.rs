@@ -68,7 +68,7 @@ fn lifetime_freed_is_never_called() {
         let returned: &Atomic<bool> = world().keep(Atomic::new(false));
         slot.start(1, REL).unwrap();
 
-        let writer = on_cpu(1, || slot.set_callback(map, late.owner()));
+        let writer = on_cpu(1, || set(slot, late.owner()));
         let softirq = on_cpu(1, || {
             let before = returned.load(Acquire);
             let calls = || prog.calls.get() + late.calls.get();
@@ -101,7 +101,7 @@ fn lifetime_freed_work_is_never_called() {
         let late = Prog::new();
         slot.start().unwrap();
 
-        let writer = on_cpu(1, || slot.set_callback(map, late.owner()));
+        let writer = on_cpu(1, || set(slot, late.owner()));
         let worker = on_cpu(1, run_work);
         slot.cancel_and_free();
         map.free();
@@ -144,6 +144,27 @@ fn lifetime_init_close() {
         let result = initialiser.join().unwrap();
         assert!(matches!(result, Ok(()) | Err(EPERM)));
         map.free();
+    });
+}
+
+/// The object of a container that is closed is taken out of its slot, and another thread has put one
+/// of a container that is open there meanwhile: that one stays (H38).
+#[test]
+fn lifetime_init_closed_and_open() {
+    explore(None, || {
+        let (closed, open) = (Map::new(), Map::new());
+        closed.closed.xchg(true, Full);
+        let slot = empty_slot::<Timer>();
+        let initialiser = on_cpu(1, || init(slot, closed, Clock::Monotonic));
+        slot.cancel_and_free();
+        let result = init(slot, open, Clock::Monotonic);
+        let other = initialiser.join().unwrap();
+        assert!(matches!(other, Err(EPERM | EBUSY)));
+        let found = slot.cancel_async().is_ok();
+        assert_eq!(found, result.is_ok(), "the object of another thread is gone");
+        slot.cancel_and_free();
+        closed.free();
+        open.free();
     });
 }
 

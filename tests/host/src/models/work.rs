@@ -119,7 +119,7 @@ fn work_callback_is_replaced() {
         slot.start().unwrap();
         let worker = on_cpu(1, run_work);
         let new = Prog::new();
-        slot.set_callback(map, new.owner()).unwrap();
+        set(slot, new.owner()).unwrap();
         worker.join().unwrap();
         work_off();
         assert_eq!(old.calls.get() + new.calls.get(), 1, "a start was lost");

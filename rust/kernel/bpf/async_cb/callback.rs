@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The callback of an object: one machine word.
+//!
+//! ```text
+//!    NONE ──────── set() ───────► owner ──┐
+//!     ▲                           │ │  ▲  │ set()
+//!     └───────── take() ──────────┘ │  └──┘
+//!     │                             │
+//!     └── set_freed() ──► FREED ◄───┘ set_freed()
+//! ```
+//!
+//! An owner is a pointer that stands for a callback and for what keeps it valid: for BPF, a
+//! subprogram together with a reference to its program. The word is exchanged as a whole, so the two
+//! always match. An exchange returns what was in the word before, with exactly one ownership, and
+//! the context that made the exchange drops it.
+//!
+//! `FREED` is final. A `set()` or `take()` that finds it puts it back, and drops what it gets for
+//! that. The word can hold an owner until then, so that a reader has to look at something else as
+//! well that was written before `FREED`: see [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
+
+use crate::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu::sched::ReadSide, //
+    },
+    types::ForeignOwnable,
+};
+use core::marker::PhantomData;
+
+const NONE: usize = 0;
+const FREED: usize = 1;
+
+/// What can own a callback in a [`CallbackCell`]. It can be dropped in any context.
+///
+/// # Safety
+///
+/// - What [`ForeignOwnable::borrow`] returns must be valid for RCU readers that began before the
+///   owner was dropped, and several contexts may borrow it at once.
+/// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
+pub(crate) unsafe trait Callback: ForeignOwnable + Send {}
+
+/// The word.
+///
+/// # Invariants
+///
+/// The word is `NONE`, `FREED`, or comes from `C::into_foreign`. In the last case the cell has the
+/// ownership.
+#[repr(transparent)]
+pub(crate) struct CallbackCell<C>(Atomic<usize>, PhantomData<C>);
+
+impl<C: Callback> CallbackCell<C> {
+    /// A cell without a callback.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: The word is `NONE`.
+        Self(Atomic::new(NONE), PhantomData)
+    }
+
+    /// Returns whether there is a callback. Any context; no memory ordering.
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Relaxed) > FREED
+    }
+
+    /// Returns the callback. Any context.
+    ///
+    /// Acquire: a reader that sees a callback which was set after the object was freed also sees
+    /// what was written before that. A timer function that sees a callback which was set after a
+    /// cancel also sees the timer cancelled. Litmus: callback-freed, callback-publish,
+    /// callback-guard, cancel-reinstall.
+    #[inline]
+    pub(crate) fn load<'g>(&self, _guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
+        let word = self.0.load(Acquire);
+        // SAFETY: By the type invariants the word comes from `into_foreign`. The read side began
+        // before the word was exchanged, if it was, and lasts for `'g`.
+        (word > FREED).then(|| unsafe { C::borrow(word as *mut c_void) })
+    }
+
+    /// Edge `NONE` or owner to owner. Drops the old one.
+    ///
+    /// At most two exchanges, whatever other contexts do. Any context; Full.
+    /// Litmus: callback-publish, callback-guard.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the cell is `FREED`. The new callback is dropped.
+    #[inline]
+    pub(crate) fn set(&self, callback: C) -> Result {
+        // CAST: The address is the word.
+        let word = callback.into_foreign() as usize;
+        let old = self.0.xchg(word, Full);
+        if old == FREED {
+            return self.set_refused();
+        }
+        // SAFETY: `old` was taken out of the word just now.
+        drop(unsafe { Self::owner(old) });
+        Ok(())
+    }
+
+    #[cold]
+    fn set_refused(&self) -> Result {
+        self.set_freed();
+        Err(EPERM)
+    }
+
+    /// Edge owner to `NONE`. Returns the owner, if there was one. The other states stay.
+    ///
+    /// At most two exchanges. Any context; Full if there was an owner.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<C> {
+        if !self.is_set() {
+            return None;
+        }
+        let old = self.0.xchg(NONE, Full);
+        if old == FREED {
+            self.set_freed();
+            return None;
+        }
+        // SAFETY: `old` was taken out of the word just now.
+        unsafe { Self::owner(old) }
+    }
+
+    /// Edge each state to `FREED`. Drops the owner. Any context; Full.
+    #[inline]
+    pub(crate) fn set_freed(&self) {
+        let old = self.0.xchg(FREED, Full);
+        // SAFETY: `old` was taken out of the word just now.
+        drop(unsafe { Self::owner(old) });
+    }
+
+    /// Returns the owner that a word stands for.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken `word` out of a cell, and must call this once for it.
+    #[inline]
+    unsafe fn owner(word: usize) -> Option<C> {
+        // SAFETY: By the type invariants of the cell, the word comes from `into_foreign`. The caller
+        // has its ownership.
+        (word > FREED).then(|| unsafe { C::from_foreign(word as *mut c_void) })
+    }
+}
+
+#[cfg(CONFIG_RUST_BPF_ASYNC_KUNIT_TEST)]
+#[macros::kunit_tests(rust_bpf_async_callback)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        rcu,
+        Arc, //
+    };
+
+    /// An owner that counts when it is dropped.
+    struct Counted(Arc<Atomic<i32>>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.add(1, Relaxed);
+        }
+    }
+
+    // SAFETY: Only the test below uses it, in one thread, and borrows none that it drops.
+    unsafe impl Callback for KBox<Counted> {}
+
+    /// Each owner that is put into a cell is dropped once, and a freed cell stays freed.
+    #[test]
+    fn each_owner_is_dropped_once() -> Result {
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let owner = || Ok::<_, Error>(KBox::new(Counted(drops.clone()), GFP_KERNEL)?);
+        let cell = CallbackCell::new();
+
+        assert!(!cell.is_set());
+        cell.set(owner()?)?;
+        assert!(cell.is_set());
+        assert!(cell.load(&rcu::read_lock()).is_some());
+        cell.set(owner()?)?;
+        assert_eq!(drops.load(Relaxed), 1);
+        cell.take();
+        assert_eq!(drops.load(Relaxed), 2);
+        cell.take();
+        assert_eq!(drops.load(Relaxed), 2);
+
+        cell.set(owner()?)?;
+        cell.set_freed();
+        assert_eq!(drops.load(Relaxed), 3);
+        assert_eq!(cell.set(owner()?), Err(EPERM));
+        assert_eq!(drops.load(Relaxed), 4);
+        cell.take();
+        assert!(!cell.is_set() && cell.load(&rcu::read_lock()).is_none());
+        assert_eq!(cell.set(owner()?), Err(EPERM));
+        assert_eq!(drops.load(Relaxed), 5);
+        Ok(())
+    }
+}

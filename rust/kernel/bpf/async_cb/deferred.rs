@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue of a CPU: objects with a pending operation, and programs whose last reference was
+//! dropped.
+//!
+//! We cannot take locks with interrupts disabled or in NMI, and a BPF program can run there. The
+//! operation is then stored in the object ([`pending`](super::pending)), the object is added to a list
+//! of this CPU, and the CPU's `irq_work` drains the list as soon as interrupts are enabled.
+//!
+//! # Bounds
+//!
+//! - An object is on one list at most, and only its newest operation is performed.
+//! - A drain performs [`ROUNDS`] operations of one object. If there is a newer one again, the object
+//!   goes to the overflow list, which a work item drains in task context.
+//! - What a drain calls can be traced, and the tracing program can queue again. For the object whose
+//!   operation is being performed, it gets `EDEADLK`. For other objects, it causes one more drain. From
+//!   [`MAX_DEPTH`] drains on that were each caused by the one before, each operation that is queued
+//!   during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the overflow list then.
+//!
+//! C header: [`include/linux/bpf_async.h`](srctree/include/linux/bpf_async.h)
+
+use super::pending::{
+    Begun,
+    Completed,
+    Head,
+    Op,
+    Queued,
+    Unreferenced, //
+};
+use crate::{
+    bindings,
+    bpf::prog::Prog,
+    irq_work,
+    llist::RawList,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    types::Opaque, //
+};
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
+
+/// How many drains in a row can each be caused by the one before.
+const MAX_DEPTH: u32 = 4;
+/// In [`Cpu::depth`]: the drain that is under way has caused another one.
+const NESTED: u32 = 1 << 31;
+/// How many operations of one object a drain performs.
+const ROUNDS: u32 = 16;
+
+/// Returns whether operations have to be deferred: with interrupts disabled, in hard interrupt, and in
+/// NMI.
+#[doc(alias = "defer_timer_wq_op")]
+#[inline]
+pub(crate) fn must_defer() -> bool {
+    // SAFETY: This FFI call has no requirements.
+    unsafe { bindings::bpf_async_must_defer() }
+}
+
+/// The state of a CPU. The lists can be used from any CPU, the other fields only on this one.
+#[doc(alias = "bpf_async_cpu")]
+#[repr(transparent)]
+pub(crate) struct Cpu(Opaque<bindings::bpf_async_cpu>);
+
+impl Cpu {
+    /// Returns the state of the current CPU. Preemption is disabled.
+    #[inline]
+    pub(crate) fn this() -> &'static Self {
+        // SAFETY: This FFI call returns the address of a per-CPU variable.
+        unsafe { Self::from_ptr(bindings::bpf_async_this_cpu()) }
+    }
+
+    /// Returns the state at `cpu`.
+    ///
+    /// # Safety
+    ///
+    /// `cpu` must point to a `bpf_async_cpu` per-CPU variable.
+    #[inline]
+    pub(crate) unsafe fn from_ptr(cpu: *mut bindings::bpf_async_cpu) -> &'static Self {
+        // CAST: `Self` is transparent over `bpf_async_cpu`.
+        // SAFETY: Per-CPU variables are static. The accessors below access them atomically.
+        unsafe { &*cpu.cast::<Self>() }
+    }
+
+    /// The objects with a pending operation.
+    #[inline]
+    fn objects(&self) -> &RawList {
+        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        unsafe { RawList::from_ptr(&raw mut (*self.0.get()).objects) }
+    }
+
+    /// The programs whose last reference has to be put.
+    #[inline]
+    fn progs(&self) -> &RawList {
+        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        unsafe { RawList::from_ptr(&raw mut (*self.0.get()).progs) }
+    }
+
+    /// The objects that wait for task context.
+    #[inline]
+    fn overflow(&self) -> &RawList {
+        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        unsafe { RawList::from_ptr(&raw mut (*self.0.get()).overflow) }
+    }
+
+    /// The object whose operation is being performed, or this CPU's state while programs are put.
+    #[inline]
+    fn draining(&self) -> &Atomic<*mut c_void> {
+        // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
+        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).draining) }
+    }
+
+    /// How many drains in a row were caused by the one before, and [`NESTED`].
+    #[inline]
+    fn depth(&self) -> &Atomic<u32> {
+        // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
+        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).depth) }
+    }
+
+    #[inline]
+    fn is_draining(&self) -> bool {
+        !self.draining().load(Relaxed).is_null()
+    }
+
+    /// Begins a drain. It adds one to the depth if the last drain has caused it.
+    #[inline]
+    fn begin_drain(&self) {
+        if self.depth().load(Relaxed) != 0 {
+            self.update_depth();
+        }
+    }
+
+    #[cold]
+    fn update_depth(&self) {
+        // An NMI in between can set `NESTED`, which then counts for the next drain, or is lost.
+        let depth = self.depth().load(Relaxed);
+        let depth = if depth & NESTED != 0 {
+            core::cmp::min((depth & !NESTED) + 1, MAX_DEPTH)
+        } else {
+            0
+        };
+        self.depth().store(depth, Relaxed);
+    }
+
+    #[inline]
+    fn too_deep(&self) -> bool {
+        self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
+    }
+
+    /// Notes that the drain under way has caused another one.
+    #[inline]
+    fn mark_nested(&self) {
+        self.depth()
+            .store(self.depth().load(Relaxed) | NESTED, Relaxed);
+    }
+
+    /// Adds a node to a list of this CPU, and raises the `irq_work` for the first one.
+    ///
+    /// A CPU that goes down has run its `irq_work`s for the last time when it is marked offline. A
+    /// hotplug callback drains its lists then.
+    ///
+    /// # Safety
+    ///
+    /// `list` must be `objects` or `progs` of the current CPU, whose state is `self`, and `node` as
+    /// [`RawList::add`] requires. Preemption must be disabled.
+    #[inline]
+    unsafe fn add(&self, list: &RawList, node: NonNull<bindings::llist_node>) {
+        // SAFETY: The caller guarantees what `RawList::add` requires.
+        let first = unsafe { list.add(node) };
+        // SAFETY: Preemption is disabled, as the caller guarantees.
+        if first && unsafe { bindings::bpf_async_this_cpu_online() } {
+            // SAFETY: The work is static, and was set up at compile time.
+            unsafe { irq_work::queue(&raw mut (*self.0.get()).work) };
+        }
+    }
+
+    /// Drains `objects` and `progs` of the current CPU. Hard interrupt.
+    #[doc(alias = "bpf_async_irq_worker")]
+    #[inline]
+    pub(crate) fn drain(&self) {
+        self.begin_drain();
+        self.drain_objects(self.objects());
+        // A context that adds the first node raises the `irq_work` after this look at the lists.
+        if !self.progs().is_empty() || !self.overflow().is_empty() {
+            self.drain_rest(self);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drain_rest(&self, of: &Self) {
+        self.put_progs(of);
+        self.kick_overflow();
+    }
+
+    /// Drains the lists of another CPU, which is offline. `self` is the current one. Interrupts
+    /// disabled.
+    pub(crate) fn drain_offline(&self, of: &Self) {
+        self.begin_drain();
+        self.drain_objects(of.objects());
+        self.drain_rest(of);
+        of.kick_overflow();
+    }
+
+    /// Drains the overflow list of `of`. `self` is the current CPU. Task context, interrupts
+    /// disabled.
+    pub(crate) fn drain_overflow(&self, of: &Self) {
+        self.depth().store(0, Relaxed);
+        self.drain_objects(of.overflow());
+        // If there is more again, other tasks run before it.
+        self.kick_overflow();
+    }
+
+    /// Performs what is queued for the objects on `list`. Interrupts are disabled, and the caller
+    /// holds no lock that starting or cancelling takes.
+    #[inline]
+    fn drain_objects(&self, list: &RawList) {
+        // The oldest first. The batch reads the next node before it returns one, because another CPU
+        // can queue the object again as soon as its operation is complete.
+        for node in list.del_all().reverse() {
+            // SAFETY: The node was taken off a list of objects.
+            unsafe { self.drain_object(Head::from_node(node)) };
+        }
+        self.draining().store(null_mut(), Relaxed);
+    }
+
+    /// Performs what is queued for one object.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken the object off a list. Interrupts must be disabled.
+    #[inline]
+    unsafe fn drain_object(&self, object: NonNull<Head>) {
+        self.draining().store(object.as_ptr().cast(), Relaxed);
+        // SAFETY: The queue's reference keeps the object until it is dropped below. An object that
+        // is given to RCU belongs to the list alone.
+        let head = unsafe { object.as_ref() };
+        for _ in 0..ROUNDS {
+            match head.begin() {
+                // SAFETY: The queue's reference is still there.
+                Begun::Perform(op) => unsafe { Head::process_op(object, op) },
+                Begun::CallRcu => {
+                    // SAFETY: The last reference is gone. A drain can call `call_rcu()`.
+                    return unsafe { Unreferenced(object).call_rcu(Head::rcu_free) };
+                }
+            }
+            if let Completed::Idle = head.complete() {
+                return head.put();
+            }
+        }
+        // SAFETY: The object is on no list, and no context adds it while its word is not `IDLE`.
+        unsafe { self.overflow().add(Head::node(object)) };
+    }
+
+    /// Puts the last references of the programs of `of`. `self` is the current CPU.
+    fn put_progs(&self, of: &Self) {
+        // What putting a program calls can be traced as well.
+        self.draining().store(self.0.get().cast(), Relaxed);
+        for node in of.progs().del_all() {
+            // SAFETY: `defer_put` has added the node, with the reference.
+            unsafe { Prog::put_node(node) };
+        }
+        self.draining().store(null_mut(), Relaxed);
+    }
+
+    /// Schedules the work item for the overflow list. The caller holds no lock of a workqueue.
+    /// Litmus: late-work.
+    fn kick_overflow(&self) {
+        if !self.overflow().is_empty() {
+            // SAFETY: The work is static, and was set up at boot.
+            unsafe { bindings::bpf_async_schedule_work(&raw mut (*self.0.get()).overflow_work) };
+        }
+    }
+}
+
+impl Head {
+    /// Queues an operation, which this CPU performs as soon as interrupts are enabled. Full ordering.
+    ///
+    /// # Context
+    ///
+    /// Interrupts disabled, or NMI. Inside the read side in which the object was found.
+    ///
+    /// # Errors
+    ///
+    /// - `EDEADLK` if this CPU performs an operation of this object, or if too many drains in a row
+    ///   have each caused the next.
+    /// - `ENOENT` if the last reference is gone.
+    #[doc(alias = "bpf_async_schedule_op")]
+    #[inline]
+    pub(crate) fn queue_irqs_off(&self, op: Op) -> Result {
+        let cpu = Cpu::this();
+
+        if cpu.is_draining() {
+            let same = cpu.draining().load(Relaxed) == self.as_ptr().as_ptr().cast();
+            if same || cpu.too_deep() {
+                return Err(EDEADLK);
+            }
+            cpu.mark_nested();
+        }
+        if !self.tryget() {
+            return Err(ENOENT);
+        }
+        queue(cpu, self, op, false);
+        Ok(())
+    }
+
+    /// Drops a reference with interrupts disabled, where `call_rcu()` cannot be called.
+    #[inline]
+    fn put_irqs_off(&self) {
+        let Some(last) = self.dec() else { return };
+        let cpu = Cpu::this();
+        if cpu.is_draining() {
+            cpu.mark_nested();
+        }
+        let node = Head::node(last.set_call_rcu());
+        // SAFETY: Without a reference the object is on no list, and no context adds it. Interrupts
+        // are disabled.
+        unsafe { cpu.add(cpu.objects(), node) };
+    }
+}
+
+/// Queues the last operation of a detached object, and passes on the slot's reference. Interrupts
+/// disabled, or NMI.
+pub(crate) fn queue_detached(head: &Head, op: Op) {
+    let cpu = Cpu::this();
+    let mut overflow = false;
+
+    if cpu.is_draining() {
+        overflow = cpu.too_deep();
+        if !overflow {
+            cpu.mark_nested();
+        }
+    }
+    queue(cpu, head, op, overflow);
+}
+
+/// Stores `op` in an object, and adds the object to a list unless it is on one. The caller's
+/// reference goes to the queue, or is dropped.
+#[inline]
+fn queue(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
+    if let Queued::Superseded = head.queue(op) {
+        return head.put_irqs_off();
+    }
+    let node = Head::node(head.as_ptr());
+    // SAFETY: The word was `IDLE`, so the object was on no list, and no other context adds it now.
+    // The queue's reference keeps it. Interrupts are disabled. The drain that is under way looks at
+    // the overflow list when it ends.
+    unsafe {
+        if overflow {
+            cpu.overflow().add(node);
+        } else {
+            cpu.add(cpu.objects(), node);
+        }
+    }
+}
+
+/// Has the last reference to a program put by this CPU's `irq_work`. Any context, preemption disabled.
+///
+/// # Safety
+///
+/// The caller must give up the last reference of the program that `node` belongs to, and `node` as
+/// [`RawList::add`] requires.
+pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
+    let cpu = Cpu::this();
+    if cpu.is_draining() {
+        cpu.mark_nested();
+    }
+    // SAFETY: By the safety requirements of this function. Preemption is disabled.
+    unsafe { cpu.add(cpu.progs(), node) };
+}
+
+/// Returns the timer whose callback the caller runs in, or NULL. Any context.
+#[inline]
+pub(crate) fn running_timer() -> *mut c_void {
+    // SAFETY: This FFI call has no requirements.
+    unsafe { bindings::bpf_async_running() }
+}
+
+/// Says which timer's callback is running on this CPU. Softirq.
+#[inline]
+pub(crate) fn set_running_timer(timer: *mut c_void) {
+    // SAFETY: This FFI call has no requirements.
+    unsafe { bindings::bpf_async_set_running(timer) }
+}
