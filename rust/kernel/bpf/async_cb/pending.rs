@@ -282,9 +282,9 @@ impl Head {
     /// Edge `RUNNING` to `IDLE`, unless a newer operation was queued. For the drainer, once for each
     /// [`Begun::Perform`].
     ///
-    /// Release: a context that finds `seq` even also finds the operation performed. Litmus: settle,
-    /// settle-undo. Full: either this finds the newer operation, or [`Head::queue`] finds `IDLE`.
-    /// Litmus: settle-empty, newest-wins, handover, node-reuse.
+    /// Release: a context that finds `seq` even also finds the operation performed.
+    /// Litmus: settle, settle-undo. Full: either this finds the newer operation, or [`Head::queue`]
+    /// finds `IDLE`. Litmus: settle-empty, newest-wins, handover, node-reuse.
     #[inline]
     pub(crate) fn complete(&self) -> Completed {
         let seq = self.seq.load(Relaxed);
