@@ -16,14 +16,16 @@ DEBUG ?=
 KVER ?= 7.3
 ## KSRC=/path/to/linux: your own tree instead; it is not modified
 KSRC ?=
+## CONFIG_EXTRA=file: options of your own, CONFIG_FOO=y in each line
+CONFIG_EXTRA ?=
 ## CMD='…': the command that make vm runs in the guest
 CMD ?=
 ## CPUS=n: of the virtual machine (default 2)
 CPUS ?= 2
 ## APPEND='…': more of the guest kernel's command line
 APPEND ?=
-## TIMEOUT=s: how long make vm may take (default 300)
-TIMEOUT ?= 300
+## TIMEOUT=s: how long the guest of make vm may take (default 300); if given, a wait for another run too
+TIMEOUT ?=
 ## SECONDS=s: how long make stress goes on (default 60)
 SECONDS ?= 60
 ## SEED=n: of make stress, to repeat a load
@@ -32,7 +34,7 @@ SEED ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL DEBUG KVER KSRC CMD CPUS APPEND TIMEOUT
+export IMPL DEBUG KVER KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
@@ -42,7 +44,7 @@ help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 	@echo 'Variables:'
-	@sed -n 's/^## \([A-Z]*=[^:]*\): \(.*\)/  \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^## \([A-Z_]*=[^:]*\): \(.*\)/  \1\t\2/p' Makefile | expand -t 24
 	@echo 'Everything that is built is kept in $${BPF_ASYNC_CACHE:-~/.cache/bpf-async}.'
 
 setup: ## install what is missing (Debian 12 and 13), without questions
@@ -55,7 +57,7 @@ tree: ## the kernel source with our files in it; prints its path
 	@scripts/tree.sh
 
 kernel: ## build the kernel; prints the image's path
-	@scripts/kernel.sh
+	@scripts/kernel.sh --always
 
 vm: ## run CMD in the kernel, on this machine's root file system
 	@scripts/vm.sh

@@ -75,14 +75,42 @@ ver_ge() {
 	[ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
 
+# command_of PID: its command line, as far as it fits into a message.
+command_of() {
+	local words
+	words=$(tr '\0\n' '  ' 2>/dev/null <"/proc/$1/cmdline") || return 0
+	echo "${words:0:160}"
+}
+
+# holder FILE: who holds that lock. /proc/PID/fdinfo says so of each file that is
+# open, and children inherit the file: the outermost of them is meant, or what
+# was typed to start it.
+holder() {
+	local fd pid parent pids=' '
+	while read -r fd; do
+		! grep -qs '^lock:' "${fd/fd/fdinfo}" || pids+="$(cut -d/ -f3 <<<"$fd") "
+	done < <(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null)
+	read -r pid _ <<<"$pids" || true
+	[ -n "$pid" ] || { echo "another run" && return; }
+	while parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ "${parent:-0}" != 0 ] &&
+		{ [[ $pids == *" $parent "* ]] || [[ $(command_of "$parent") =~ ^make\ |/scripts/[a-z-]+\.sh\  ]]; }; do
+		pid=$parent
+	done
+	echo "pid $pid ($(command_of "$pid" | sed 's/ *$//'))"
+}
+
 # lock FILE WHAT [-s]: held until this script and what it started have ended.
 # The folder is the caller's; the file stays, removing it would be a race.
+# BPF_ASYNC_WAIT, when set, is how many seconds a wait may take.
 lock() {
 	local fd
 	exec {fd}>>"$1"
 	flock -n ${3:+"$3"} "$fd" || {
-		say "waiting for another run that uses $2"
-		flock ${3:+"$3"} "$fd"
+		say "waiting for $(holder "$1"), which uses $2"
+		flock ${3:+"$3"} ${BPF_ASYNC_WAIT:+-w "$BPF_ASYNC_WAIT"} "$fd" || {
+			say "error: $(holder "$1") still uses $2 after $BPF_ASYNC_WAIT s; wait for it or end it, then run the same command again"
+			exit 124
+		}
 	}
 	LOCK_FD=$fd
 }
@@ -120,13 +148,28 @@ check_debug() {
 	esac
 }
 
-# The name of a build folder: build_name VERSION
+# Options of the user's own, on top of ours; not_taken() in kernel.sh does the rest.
+check_config_extra() {
+	local bad
+	[ -n "${CONFIG_EXTRA:-}" ] || return 0
+	[ -f "$CONFIG_EXTRA" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA is no file" "name a file with lines like CONFIG_EXT4_FS=y"
+	bad=$(grep -m 1 -nvE '^(CONFIG_[A-Za-z0-9_]+=.*|#.*|[[:space:]]*)$' "$CONFIG_EXTRA") || bad=
+	[ -z "$bad" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA has no option in line ${bad%%:*}, '${bad#*:}'" \
+		"write options like CONFIG_EXT4_FS=y"
+	CONFIG_EXTRA=$(realpath "$CONFIG_EXTRA")
+}
+
+# The name of a build folder: build_name VERSION. With CONFIG_EXTRA it is one of
+# its own, the plain build stays as it is.
 build_name() {
+	local name=$1-$IMPL
 	case $DEBUG in
-	'') echo "$1-$IMPL" ;;
-	1) echo "$1-$IMPL-debug" ;;
-	*) echo "$1-$IMPL-$DEBUG" ;;
+	'') ;;
+	1) name+=-debug ;;
+	*) name+=-$DEBUG ;;
 	esac
+	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
+	echo "$name"
 }
 
 # kernel_version FOLDER: what its Makefile says, or nothing. `make

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC KVER
+unset KSRC KVER CONFIG_EXTRA
 export IMPL=rust DEBUG=''
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test.txt
@@ -20,7 +20,7 @@ export BPF_ASYNC_SETUP=1
 
 # kernel IMPL [DEBUG]: builds it; BUILD is its folder.
 kernel() {
-	BUILD=$(IMPL=$1 DEBUG=${2:-} "$SCRIPTS/kernel.sh") || return
+	BUILD=$(IMPL=$1 DEBUG=${2:-} "$SCRIPTS/kernel.sh" --always) || return
 	BUILD=${BUILD##*$'\n'}
 	BUILD=${BUILD%/arch/*}
 }

@@ -9,8 +9,9 @@ mode=${1:-}
 [ -n "${CMD:-}" ] || [ "$mode" = --shell ] ||
 	die "CMD is empty" "say for instance: make vm CMD='uname -r'"
 [[ ${CPUS:=2} =~ ^[1-9][0-9]*$ ]] || die "CPUS is a number from 1, not '$CPUS'" "say for instance CPUS=2"
-[[ ${TIMEOUT:=300} =~ ^[1-9][0-9]*$ ]] ||
+[[ ${TIMEOUT:-300} =~ ^[1-9][0-9]*$ ]] ||
 	die "TIMEOUT is a number of seconds, not '$TIMEOUT'" "say for instance TIMEOUT=300"
+[ -z "${TIMEOUT:-}" ] || export BPF_ASYNC_WAIT=$TIMEOUT
 
 image=$("$SCRIPTS/kernel.sh")
 arguments=(--kernel "${image##*$'\n'}" --cpus "$CPUS")
@@ -18,4 +19,4 @@ arguments=(--kernel "${image##*$'\n'}" --cpus "$CPUS")
 if [ "$mode" = --shell ]; then
 	exec "$SCRIPTS/vm.py" "${arguments[@]}" --shell
 fi
-exec "$SCRIPTS/vm.py" "${arguments[@]}" --timeout "$TIMEOUT" -- "$CMD"
+exec "$SCRIPTS/vm.py" "${arguments[@]}" --timeout "${TIMEOUT:-300}" -- "$CMD"
