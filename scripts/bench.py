@@ -34,6 +34,7 @@ be measured, and with --check 77 when it could not be decided.
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,7 @@ from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
 
 BASELINE = ROOT / "tests/bench/baseline.json"
+OPERATIONS = ROOT / "tests/bench/ops.h"
 
 
 class Run:
@@ -171,6 +173,7 @@ def arguments(argv):
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
+    parser.add_argument("--dry-run", action="store_true", help="look at the arguments, no more")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--check", action="store_true", help="compare the counts with the baseline")
     one.add_argument("--renew", action="store_true", help="make the counts the new baseline")
@@ -192,6 +195,15 @@ def arguments(argv):
     return args
 
 
+def check_names(args):
+    """--only, before anything is built for them or booted."""
+    known = re.findall(r'^\t\{ "([^"]+)"', OPERATIONS.read_text(encoding="utf-8"), re.M)
+    for name in args.only:
+        if not any(operation.startswith(name) for operation in known):
+            raise RegressError(f"no part is called and no operation begins with '{name}'; the parts are {', '.join(PARTS)}, "
+                               f"the operations are in {OPERATIONS.relative_to(ROOT)}, the first is '{known[0]}'")
+
+
 def summary(run, path):
     operations = run.data.get("operations", {})
     words = []
@@ -206,6 +218,9 @@ def summary(run, path):
 
 def main(argv):
     args = arguments(argv)
+    check_names(args)
+    if args.dry_run:
+        return 0
     if args.diff is not None:
         return compare(args.diff)
     run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))

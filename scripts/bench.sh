@@ -16,6 +16,7 @@ both) impls=(c rust) ;;
 esac
 arguments=(--impl "$IMPL")
 [ -z "${ONLY:-}" ] || arguments+=(--only "$ONLY")
+"$SCRIPTS/bench.py" "${arguments[@]}" "$@" --dry-run
 for impl in "${impls[@]}"; do
 	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")
 	image=${image##*$'\n'}

@@ -114,14 +114,11 @@ def arguments(argv):
     parser.add_argument("--seconds", type=number(1), default=60)
     parser.add_argument("--seed", type=number(0), help="repeats a load")
     parser.add_argument("--cpus", type=number(4), default=4, help="of the virtual machine, 4 or more")
-    parser.add_argument("--check-only", action="store_true", help="look at the arguments, no more")
     return parser.parse_args(argv)
 
 
 def main(argv):
     args = arguments(argv)
-    if args.check_only:
-        return 0
     kernel = StressKernel(args)
     kernel.make()
     log, status = run(kernel, args)

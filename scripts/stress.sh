@@ -11,9 +11,10 @@ check_impl
 check_debug
 [ $# -le 2 ] || die "stress.sh takes SECONDS and SEED, not '$*'" "say for instance: make stress SECONDS=60"
 arguments=(--impl "$IMPL" --debug "$DEBUG")
+[[ ${1:-60} =~ ^[1-9][0-9]*$ ]] || die "SECONDS is a number from 1, not '$1'" "say for instance: make stress SECONDS=60"
+[[ ${2:-0} =~ ^(0|[1-9][0-9]*)$ ]] || die "SEED is a number, not '$2'" "take the seed that an earlier run printed, or leave it out"
 [ -z "${1:-}" ] || arguments+=(--seconds "$1")
 [ -z "${2:-}" ] || arguments+=(--seed "$2")
-"$SCRIPTS/stress.py" "${arguments[@]}" --check-only
 image=$("$SCRIPTS/kernel.sh")
 image=${image##*$'\n'}
 exec "$SCRIPTS/stress.py" "${arguments[@]}" --kernel "${image%/arch/*}"
