@@ -38,7 +38,7 @@ export IMPL DEBUG KVER KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree kernel vm shell run selftests check regress litmus models kunit bench bench-check bench-diff readme test
+.PHONY: help setup doctor tree kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -64,6 +64,9 @@ vm: ## run CMD in the kernel, on this machine's root file system
 
 shell: ## an interactive shell in the kernel
 	@scripts/vm.sh --shell
+
+bpf-dev: ## what a BPF program of your own needs: vmlinux.h, libbpf, bpftool; prints where they are
+	@scripts/bpf-dev.sh
 
 run: ## the main job: both kernels, the kernel's own selftests, one table
 	@scripts/run.sh

@@ -172,6 +172,15 @@ build_name() {
 	echo "$name"
 }
 
+# bpf_tools BUILD: the folder of bpftool and libbpf of the source that kernel was
+# built from, as selftests.py names it.
+bpf_tools() {
+	python3 -c '
+import os, sys, zlib
+tree = os.path.realpath(sys.argv[2] + "/source")
+print(f"{sys.argv[1]}/selftests/tools-{os.path.basename(tree)}-{zlib.crc32(tree.encode()):08x}")' "$CACHE" "$1"
+}
+
 # kernel_version FOLDER: what its Makefile says, or nothing. `make
 # kernelversion` would do, but needs the tree to be whole.
 kernel_version() {

@@ -63,6 +63,7 @@ def parser():
                    help="seconds, boot included (default 300; 0 or --shell: none)")
     p.add_argument("--console", metavar="FILE", help="where the kernel's console goes (default: the cache's logs/)")
     p.add_argument("--rwdir", action="append", default=[], metavar="DIR", help="what the guest writes here is kept")
+    p.add_argument("--path", action="append", default=[], metavar="DIR", help="a folder that comes first in PATH")
     p.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for the command")
     p.add_argument("--expect-report", nargs="?", const="", metavar="REGEX",
                    help="succeed only if a report appeared, and REGEX, when given, is found in it")
@@ -114,7 +115,7 @@ class Outcome:
 
 
 def boot(options, how, console, silent=False, limit=None):
-    with GuestFiles(options.command, options.env) as guest:
+    with GuestFiles(options.command, options.env, path=options.path) as guest:
         command = qemu_command(options, guest, how, console)
         console.parent.mkdir(parents=True, exist_ok=True)
         console.write_text("", encoding="utf-8")

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds the kernel if need be and runs CMD in it, or with --shell a shell.
+# Builds the kernel if need be and runs CMD in it, or with --shell a shell. The
+# bpftool of make bpf-dev comes first in PATH, once it is there.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -14,7 +15,10 @@ mode=${1:-}
 [ -z "${TIMEOUT:-}" ] || export BPF_ASYNC_WAIT=$TIMEOUT
 
 image=$("$SCRIPTS/kernel.sh")
-arguments=(--kernel "${image##*$'\n'}" --cpus "$CPUS")
+image=${image##*$'\n'}
+arguments=(--kernel "$image" --cpus "$CPUS")
+tools=$(bpf_tools "${image%/arch/*}")
+[ ! -x "$tools/bpftool" ] || arguments+=(--path "$tools")
 [ -z "${APPEND:-}" ] || arguments+=(--append "$APPEND")
 if [ "$mode" = --shell ]; then
 	exec "$SCRIPTS/vm.py" "${arguments[@]}" --shell

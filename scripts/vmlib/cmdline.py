@@ -65,9 +65,8 @@ def check_visible(path, what):
             raise VmError(f"{what} {path} is not visible in the guest, which has its own {hidden}: use another place")
 
 
-def guest_path(first):
-    usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return f"PATH={first}:{usual}"
+def guest_path(*first):
+    return "PATH=" + ":".join([*map(str, first), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
 
 
 def virtme_arguments(options, guest, accel):
@@ -82,10 +81,12 @@ def virtme_arguments(options, guest, accel):
             words += ONE_THREAD
     for path in overlays(guest.cwd):
         words += ["--overlay-rwdir", path]
+    for path in guest.first:
+        check_visible(path, "the folder")
     for path in options.rwdir:
         check_visible(os.path.abspath(path), "the folder")
         words += ["--rwdir", os.path.abspath(path)]
-    kernel = ["root=/dev/root", ROOT_FLAGS, guest_path(guest.bin), *KERNEL_WORDS]
+    kernel = ["root=/dev/root", ROOT_FLAGS, guest_path(guest.bin, *guest.first), *KERNEL_WORDS]
     if options.shell:
         size = shutil.get_terminal_size()
         kernel += ["panic=-1", f"virtme_stty_con=rows {size.lines} cols {size.columns} iutf8"]

@@ -54,12 +54,14 @@ def as_shell(words):
     return f"bash -c {shlex.quote(words[0])}" if len(words) == 1 else shlex.join(words)
 
 
-def environment(names):
-    """`export` lines for the usual variables and the given NAME or NAME=VALUE."""
+def environment(names, first=()):
+    """`export` lines for the usual variables and the given NAME or NAME=VALUE; what comes first in PATH."""
     values = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     for item in names:
         name, given, value = item.partition("=")
         values[name] = value if given else os.environ.get(name, "")
+    if first:
+        values["PATH"] = ":".join([*first, values.get("PATH", os.defpath)])
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
 
 
@@ -79,8 +81,9 @@ def remove_left_over(parent):
 class GuestFiles:
     """A context manager: the folder exists inside it."""
 
-    def __init__(self, words, names=(), cwd=None):
+    def __init__(self, words, names=(), cwd=None, path=()):
         self.words, self.names, self.cwd = words, names, cwd or os.getcwd()
+        self.first = [os.path.abspath(folder) for folder in path]       # in PATH
 
     def __enter__(self):
         parent = cache_dir() / "vm"
@@ -94,7 +97,7 @@ class GuestFiles:
         write_script(self.bin / "systemd-tmpfiles", TMPFILES)
         if self.words:
             write_script(self.command, COMMAND.format(
-                environment=environment(self.names), cwd=shlex.quote(self.cwd), command=as_shell(self.words)))
+                environment=environment(self.names, self.first), cwd=shlex.quote(self.cwd), command=as_shell(self.words)))
         return self
 
     def __exit__(self, *_):

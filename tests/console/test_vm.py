@@ -228,6 +228,7 @@ class BadInput(WithCache):
 
     def test_hidden_folder(self):
         self.refused("--rwdir", "/var/tmp/x", says="/var/tmp/x is not visible in the guest")
+        self.refused("--path", "/run/x", says="/run/x is not visible in the guest")
 
     def test_command_line_too_long(self):
         self.virtme("x" * 2048)
@@ -263,6 +264,15 @@ class Asked(WithCache):
             self.assertEqual((done.stdout, done.returncode), ("bash\n", 0))
             self.assertIn("export ODD='a '\"'\"'b'\"'\"''", files.command.read_text())
             self.assertIn("export NEW=1=2", files.command.read_text())
+
+    def test_path(self):
+        self.vm('echo 0 > "$status"', "--path", "/usr/games", "--path", str(self.cache))
+        self.assertRegex((self.cache / "asked").read_text(), rf"--kopt=PATH=\S+/bin:/usr/games:{self.cache}:/usr/local/sbin:")
+        with guest.GuestFiles(["type -P own"], cwd="/", path=[self.cache / "own/bin"]) as files:
+            self.install(self.cache / "own/bin/own", "#!/bin/sh\n")
+            files.command.write_text(files.command.read_text().replace("mount", ": mount"))
+            done = subprocess.run([files.command], capture_output=True, text=True, check=False)
+            self.assertEqual(done.stdout, f"{self.cache}/own/bin/own\n")
 
     def test_words(self):
         self.assertEqual(guest.as_shell(["a; b"]), "bash -c 'a; b'")
