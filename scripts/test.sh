@@ -49,15 +49,17 @@ step "litmus tests" litmus
 step "models" "$SCRIPTS/host.sh"
 
 step "kernel: rust" kernel rust
-step "clippy: rust" on_kernel "$SCRIPTS/clippy.sh"
+step "warnings: rust" on_kernel "$SCRIPTS/warnings.sh"
 step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
+step "own program: rust" "$ROOT/tests/console/own_program/run.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
 step "hazards: rust" on_kernel regress --kernel-rust
 step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
 
 BUILD=
 step "kernel: rust, debug" kernel rust 1
+step "warnings: rust, debug" on_kernel "$SCRIPTS/warnings.sh"
 step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust

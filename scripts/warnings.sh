@@ -1,13 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# clippy.sh BUILD: clippy by the kernel's own rules (CLIPPY=1) over the kernel
-# crate and the sample, with the source and the configuration of that build
-# folder, in a folder of its own. A warning is an error.
+# warnings.sh BUILD: what the tools say of our files that does not stop a build,
+# with the source and the configuration of that build folder, in a folder of its
+# own: rustc and clippy by the kernel's own rules over the kernel crate and the
+# sample, clang with W=1, rustdoc, kernel-doc. A warning is an error, and stays
+# one: what has a warning is not made, so that the next run finds it again.
 
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
 find_toolchain
+
+# What is ours or has lines of ours. Not the doctests: the kernel's own have a
+# warning.
+OBJECTS=(rust/kernel.o samples/rust/rust_bpf_async.o
+	rust/helpers/helpers.o kernel/bpf/async_rust.o kernel/bpf/helpers.o)
+DOCUMENTED=(include/linux/bpf_async.h kernel/bpf/async_rust.c)
 
 build=${1:?the build folder of a kernel with the switch on}
 name=${build##*/}
@@ -18,16 +26,56 @@ driver=${RUSTC%rustc}clippy-driver
 }
 make_cache
 tree=$(readlink -f "$build/source")
-out=$CACHE/clippy/$name
-log=$LOGS/clippy-$name.log
+out=$CACHE/warnings/$name
+log=$LOGS/warnings-$name
 mkdir -p "$out"
 # The tree must not change under a build.
 lock "$tree.lock" "the tree ${tree##*/}" -s
-lock "$out.lock" "the folder of clippy for $name"
+lock "$out.lock" "the folder of warnings for $name"
 cmp -s "$build/.config" "$out/.config" || cp "$build/.config" "$out/.config"
-logged "clippy: $name" "$log" '  [A-Z]' -- \
-	"${KMAKE[@]}" -C "$tree" O="$out" -j"$(nproc)" CLIPPY=1 CLIPPY_DRIVER="$driver" \
-	KRUSTFLAGS=-Dwarnings rust/kernel.o samples/rust/rust_bpf_async.o || {
-	grep -v '^  [A-Z]' "$log" | grep -m 1 -A 40 -E '^(warning|error)|\*\*\*' >&2 || tail -n 15 "$log" >&2
-	die "clippy has something to say of $name, its output is $log" "mend what the message says"
+
+# complain TOOL LOG: what it said, without what make did.
+failed=0
+complain() {
+	grep -vE '^  [A-Z]|^make|^ln ' "$2" >&2 || tail -n 15 "$2" >&2
+	say "error: $1 has something to say of $name, its output is $2; mend what the message says"
+	failed=1
 }
+
+# Of make rustdoc the kernel crate alone, and no page is written: one stands in
+# for all, which make then looks through.
+wrapper() {
+	cat >"$out/rustdoc" <<-EOF
+		#!/bin/sh
+		case " \$* " in
+		*" --crate-name kernel "*)
+			mkdir -p Documentation/output/rust/rustdoc/static.files
+			touch Documentation/output/rust/rustdoc/index.html
+			exec "$RUSTDOC" -Dwarnings -Zunstable-options --check "\$@" ;;
+		esac
+	EOF
+	chmod +x "$out/rustdoc"
+}
+
+KMAKE+=(-C "$tree" O="$out" -k -j"$(nproc)" -Otarget W=1e CLIPPY=1 CLIPPY_DRIVER="$driver")
+logged "warnings: $name: clippy and W=1" "$log.log" '  [A-Z]' -- "${KMAKE[@]}" "${OBJECTS[@]}" ||
+	complain "a compiler" "$log.log"
+
+# rustdoc comes after the kernel crate, once that can be made.
+wrapper
+[ "$failed" = 1 ] || logged "warnings: $name: rustdoc" "$log-rustdoc.log" '  [A-Z]' -- \
+	"${KMAKE[@]}" RUSTDOC="$out/rustdoc" rustdoc || complain rustdoc "$log-rustdoc.log"
+
+# make rustdoc looks for these in the pages.
+links() {
+	local file link bad=0
+	while IFS=: read -r file link; do
+		[ -e "$tree/${link#*srctree/}" ] || { echo "$file: ${link#(} does not exist" && bad=1; }
+	done < <(cd "$ROOT" && grep -roE '\(srctree/[^)]+' rust/kernel samples/rust)
+	return "$bad"
+}
+links >"$log-links.log" || complain "the search for links" "$log-links.log"
+
+(cd "$tree" && python3 -B scripts/kernel-doc -none -Wall -Werror "${DOCUMENTED[@]}") >"$log-kernel-doc.log" 2>&1 ||
+	complain kernel-doc "$log-kernel-doc.log"
+exit "$failed"
