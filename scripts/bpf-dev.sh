@@ -23,7 +23,7 @@ logged "bpf-dev: ${build##*/}" "$log" '(tools|gen): ' -- \
 	"${KMAKE[@]}" -j"$(nproc)" -f "$SCRIPTS/selftests/build.mk" SRC="$tree" KERNEL="$build" OUT="$out" \
 	TOOLDIR="$tools" TESTS= "$tools/bpftool" "$out/vmlinux.h" || {
 	tail -n 15 "$log" >&2
-	die "bpftool or vmlinux.h could not be made, the log is $log" "mend what the message says"
+	die "bpftool or vmlinux.h could not be made, the log is $log" "fix what it says and run the same command again"
 }
 clang=clang$LLVM_SUFFIX
 includes=-I$tools/libbpf/include

@@ -114,13 +114,17 @@ class Outcome:
         self.reports = find_reports(self.text)
 
 
-def boot(options, how, console, silent=False, limit=None):
+def boot(options, how, console, silent=False, silence=None):
+    """One VM: it has options.timeout, or for a probe `silence`, in seconds without a word of the kernel's."""
     with GuestFiles(options.command, options.env, path=options.path) as guest:
         command = qemu_command(options, guest, how, console)
         console.parent.mkdir(parents=True, exist_ok=True)
         console.write_text("", encoding="utf-8")
         with Qemu(command, interactive=options.shell, silent=silent) as qemu:
-            ended = qemu.wait(options.timeout if limit is None else limit)
+            if silence is None:
+                ended = qemu.wait(options.timeout)
+            else:
+                ended = qemu.wait(silence, lambda: console.stat().st_size)
         return Outcome(ended, guest.exit_status(), qemu, console)
 
 
@@ -128,7 +132,7 @@ def probe_kvm(options):
     tried = argparse.Namespace(**vars(options))
     tried.command, tried.shell, tried.rwdir, tried.append, tried.qemu = ["true"], False, [], "", []
     console = cache_dir() / "logs/kvm-probe.log"
-    outcome = boot(tried, "kvm", console, silent=True, limit=accel.PROBE_LIMIT)
+    outcome = boot(tried, "kvm", console, silent=True, silence=accel.PROBE_SILENCE)
     return outcome.ended and outcome.status == 0 and not outcome.reports
 
 

@@ -38,7 +38,7 @@ cmp -s "$build/.config" "$out/.config" || cp "$build/.config" "$out/.config"
 failed=0
 complain() {
 	grep -vE '^  [A-Z]|^make|^ln ' "$2" >&2 || tail -n 15 "$2" >&2
-	say "error: $1 has something to say of $name, its output is $2; mend what the message says"
+	say "error: $1 has something to say of $name, its output is $2; fix what it says"
 	failed=1
 }
 

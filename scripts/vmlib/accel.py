@@ -11,7 +11,9 @@ import os
 
 from .common import VmError, cache_dir
 
-PROBE_LIMIT = 15                    # seconds; a boot under a KVM that works takes one or two
+# Seconds without a word of the kernel's, after which it hangs. A boot under a KVM
+# that works takes one or two, on a busy host longer: it goes on saying things.
+PROBE_SILENCE = 15
 
 
 def machine_key():
@@ -53,7 +55,7 @@ def choose(probe, say):
         return "tcg", False
     known = recall()
     if known is None:
-        say(f"trying a boot with KVM, once, for at most {PROBE_LIMIT} s")
+        say(f"trying a boot with KVM, once, until it ends or is silent for {PROBE_SILENCE} s")
         if not probe():
             say("KVM does not work here, going on with emulation (TCG)")
             return "tcg", True

@@ -93,13 +93,17 @@ class Qemu:
         self.broken = True
         self.kill()
 
-    def wait(self, limit):
-        """True when it ended within `limit` seconds (0: no limit)."""
+    def wait(self, limit, progress=lambda: None):
+        """True when it ended, False after `limit` seconds in which progress() stayed the same (0: no limit)."""
         poll = select.poll()
         fd = os.pidfd_open(self.process.pid)
         try:
             poll.register(fd, select.POLLIN)
-            ended = bool(poll.poll(limit * 1000 if limit else None))
+            before = progress()
+            while not (ended := bool(poll.poll(limit * 1000 if limit else None))):
+                if (now := progress()) == before:
+                    break
+                before = now
         finally:
             os.close(fd)
         if ended:

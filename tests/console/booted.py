@@ -88,11 +88,10 @@ class Faults(unittest.TestCase):
     PANIC = "echo c > /proc/sysrq-trigger; exec sleep 1000"
 
     def test_panic(self):
-        begun = time.monotonic()
         code, _, err = vm(self.PANIC, "--timeout", "200")
         self.assertEqual(code, 99)
         self.assertIn("Kernel panic - not syncing: sysrq triggered crash", err)
-        self.assertLess(time.monotonic() - begun, 150)
+        self.assertNotIn("time limit", err)
 
     def test_expected_panic(self):
         self.assertEqual(vm(self.PANIC, "--expect-report", "sysrq triggered")[0], 0)
@@ -120,10 +119,10 @@ class NoOrphans(unittest.TestCase):
         self.assertEqual(len(below), 1)
         watch = os.pidfd_open(below[0])
         process.send_signal(number)
-        ended = select.select([watch], [], [], 20)[0]
+        ended = select.select([watch], [], [], LIMIT)[0]
         os.close(watch)
         process.stdout.close()
-        process.wait(20)
+        process.wait(LIMIT)
         self.assertTrue(ended, "QEMU outlived vm.py")
 
     def test_killed(self):

@@ -41,10 +41,10 @@ class Boots(unittest.TestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def run_boots(self, *boots, names=("a", "b", "c"), limit=5, sample=None):
+    def run_boots(self, *boots, names=("a", "b", "c"), limits=(), sample=None):
         for number, text in enumerate(boots):
             (self.folder / f"boot{number}").write_text(text)
-        tests = [catalog.Test(name, name, limit) for name in names]
+        tests = [catalog.Test(name, name, dict(limits).get(name, 600)) for name in names]
         runner = run.Runner("bzImage", self.folder, tests, self.folder / "logs", "x", sample)
         results = runner.run()
         self.assertEqual(runner.boots, len(boots))
@@ -72,7 +72,7 @@ class Boots(unittest.TestCase):
 
     def test_hang(self):
         with mock.patch.object(run, "GRACE", 0):
-            found = self.run_boots("test a; sleep 1000", "test b OK; test c OK", limit=1)
+            found = self.run_boots("test a; sleep 1000", "test b OK; test c OK", limits={"a": 1})
         self.assertEqual(found["a"], ("crash", "no answer any more, and no report"))
 
     def test_machine_ends_between_tests(self):

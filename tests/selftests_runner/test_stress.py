@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the stress prints, and what is made of it."""
 
+import contextlib
+import io
 import sys
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from stress import Log  # noqa: E402  (found beside this file)
+from stress import TIMEOUT, Log, follow  # noqa: E402  (found beside this file)
 
 BEGIN = ["RUN  stress: all operations", "     seed 100, 4 CPUs, 60 s, objects counted: yes"]
 ROUNDS = ["       5 s: round 1, 10 operations, 2 callbacks, 1 guests",
@@ -41,6 +43,21 @@ class Stress(unittest.TestCase):
         made = log(*BEGIN)
         self.assertIn("hangs", made.problem(124))
         self.assertEqual(made.repeat(), 100)
+
+    def test_silence(self):
+        """It begins to be silent after its seed: what was said before is kept."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            for silence in (1, 4, 16, 64):      # a busy machine may be silent before it
+                made, status = follow(["sh", "-c", f"echo '{BEGIN[1]}'; exec sleep 600"], silence)
+                self.assertEqual((status, made.rounds), (TIMEOUT, 0))
+                if made.seed:
+                    break
+        self.assertEqual(made.seed, 100)
+
+    def test_exit_status(self):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            made, status = follow(["sh", "-c", f"echo '{BEGIN[1]}'; exit 99"], 60)
+        self.assertEqual((made.seed, status, out.getvalue()), (100, 99, BEGIN[1] + "\n"))
 
     def test_skip_is_no_pass(self):
         self.assertIn("nothing was done", log("SKIP stress: booted without").problem(4))
