@@ -152,10 +152,10 @@ check_debug() {
 check_config_extra() {
 	local bad
 	[ -n "${CONFIG_EXTRA:-}" ] || return 0
-	[ -f "$CONFIG_EXTRA" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA is no file" "name a file with lines like CONFIG_EXT4_FS=y"
+	[ -f "$CONFIG_EXTRA" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA is no file" "name a file with lines like CONFIG_VLAN_8021Q=y"
 	bad=$(grep -m 1 -nvE '^(CONFIG_[A-Za-z0-9_]+=.*|#.*|[[:space:]]*)$' "$CONFIG_EXTRA") || bad=
 	[ -z "$bad" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA has no option in line ${bad%%:*}, '${bad#*:}'" \
-		"write options like CONFIG_EXT4_FS=y"
+		"write options like CONFIG_VLAN_8021Q=y"
 	CONFIG_EXTRA=$(realpath "$CONFIG_EXTRA")
 }
 
