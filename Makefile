@@ -12,8 +12,6 @@ MAKEFLAGS += --no-print-directory
 IMPL ?= rust
 ## DEBUG=1|kcsan: a kernel with KASAN, lockdep and more, or with KCSAN
 DEBUG ?=
-## KVER=7.3|7.2: which of Debian's kernel sources (default 7.3)
-KVER ?= 7.3
 ## KSRC=/path/to/linux: your own tree instead; it is not modified
 KSRC ?=
 ## CONFIG_EXTRA=file: options of your own, CONFIG_FOO=y in each line
@@ -34,7 +32,7 @@ SEED ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL DEBUG KVER KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
+export IMPL DEBUG KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 

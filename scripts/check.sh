@@ -60,16 +60,13 @@ check_rustfmt() {
 	rustfmt --check --edition 2021 --config-path "${source##*$'\n'}/.rustfmt.toml" "${sources[@]}"
 }
 
-# On both pristine sources. A suite that finds no test, or skips one, fails.
+# On the pristine source. A suite that finds no test, or skips one, fails.
 check_units() {
-	local series source trees='' folder
-	for series in "${KERNEL_SERIES[@]}"; do
-		source=$("$SCRIPTS/source.sh" "$series")
-		trees+=${trees:+:}${source##*$'\n'}
-	done
+	local source folder
+	source=$("$SCRIPTS/source.sh")
 	for folder in integrate console selftests_runner bench/units; do
 		say "tests/$folder"
-		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=$trees python3 -B -c '
+		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=${source##*$'\n'} python3 -B -c '
 import sys, unittest
 tests = unittest.defaultTestLoader.discover(".")
 result = unittest.TextTestRunner().run(tests)
@@ -77,22 +74,19 @@ sys.exit(not result.wasSuccessful() or not result.testsRun or bool(result.skippe
 	done
 }
 
-# Both series, and once more: nothing in the tree may be newer after that.
+# The tree, and once more: no file of it may be newer after that.
 check_anchors() {
-	local series tree mark newer
+	local tree mark newer
 	mark=$(mktemp)
-	for series in "${KERNEL_SERIES[@]}"; do
-		tree=$(KSRC='' KVER=$series "$SCRIPTS/tree.sh")
-		touch "$mark"
-		KSRC='' KVER=$series "$SCRIPTS/tree.sh" >/dev/null
-		newer=$(find "${tree##*$'\n'}" -newer "$mark" -type f | head -n 3)
-		[ -z "$newer" ] || {
-			rm -f "$mark"
-			say "$newer"
-			die "a second run changed the files above in the tree of $series" "integrate.py must leave them alone"
-		}
-	done
+	tree=$(KSRC='' "$SCRIPTS/tree.sh")
+	touch "$mark"
+	KSRC='' "$SCRIPTS/tree.sh" >/dev/null
+	newer=$(find "${tree##*$'\n'}" -newer "$mark" -type f | head -n 3)
 	rm -f "$mark"
+	[ -z "$newer" ] || {
+		say "$newer"
+		die "a second run changed the files above in the tree" "integrate.py must leave them alone"
+	}
 }
 
 if [ $# = 1 ]; then

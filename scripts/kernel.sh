@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# IMPL=rust|c [DEBUG=1|kcsan] [KVER=7.3|7.2] [KSRC=/path] [CONFIG_EXTRA=file]
+# IMPL=rust|c [DEBUG=1|kcsan] [KSRC=/path] [CONFIG_EXTRA=file]
 # kernel.sh [--always]: builds the kernel and its modules in the cache; the
 # image's path is the last line of stdout, everything else goes to stderr. What
 # was built from the same is taken as it is, without asking make and without
@@ -34,7 +34,7 @@ fragments() {
 inputs() {
 	{
 		fragments
-		echo "$KVER $KERNEL_WANTED_7_3 ${KSRC:-}" "${KMAKE[@]}"
+		echo "$KERNEL_WANTED ${KSRC:-}" "${KMAKE[@]}"
 		echo "$RUSTC_FOUND $CLANG_FOUND $BINDGEN_VERSION $(pahole --version 2>&1)"
 		cat "$ROOT/integration/anchors.toml" "$SCRIPTS"/{kernel,tree,toolchain}.sh \
 			"$SCRIPTS/integrate.py" "$SCRIPTS"/integration/*.py

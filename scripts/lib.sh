@@ -43,9 +43,8 @@ TOOLS=$CACHE/tools
 LOGS=$CACHE/logs
 
 # What was tested; everything that names a version takes it from here.
-KERNEL_SERIES=(7.3 7.2)
-KERNEL_DEFAULT=7.3
-KERNEL_WANTED_7_3=7.3.4
+KERNEL_SERIES=7.3
+KERNEL_WANTED=7.3.4
 BINDGEN_VERSION=0.72.1
 VIRTME_VERSION=1.42
 
@@ -193,15 +192,13 @@ kernel_version() {
 # Before anything is installed or fetched for it.
 check_source() {
 	local version
-	[[ " ${KERNEL_SERIES[*]} " == *" ${KVER:=$KERNEL_DEFAULT} "* ]] ||
-		die "KVER is one of ${KERNEL_SERIES[*]}, not '$KVER'" "leave it out for $KERNEL_DEFAULT"
 	[ -n "${KSRC:-}" ] || return 0
-	[ -d "$KSRC" ] || die "KSRC=$KSRC is no folder" "name the top folder of a Linux 7.3 or 7.2 source"
+	[ -d "$KSRC" ] || die "KSRC=$KSRC is not a directory" "name the top directory of a Linux $KERNEL_SERIES source"
 	version=$(kernel_version "$KSRC")
 	[ -n "$version" ] ||
-		die "KSRC=$KSRC is no kernel tree" "name the top folder of a Linux 7.3 or 7.2 source"
-	[[ " ${KERNEL_SERIES[*]} " == *" $(cut -d. -f1,2 <<<"$version") "* ]] ||
-		die "KSRC=$KSRC is Linux $version, which is not supported" "take one of: ${KERNEL_SERIES[*]}"
+		die "KSRC=$KSRC is not a kernel tree" "name the top directory of a Linux $KERNEL_SERIES source"
+	[ "$(cut -d. -f1,2 <<<"$version")" = "$KERNEL_SERIES" ] ||
+		die "KSRC=$KSRC is Linux $version, which is not supported" "use a Linux $KERNEL_SERIES source"
 }
 
 # Install what is missing, once for a whole chain of scripts.

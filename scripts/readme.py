@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Put into README.md and Documentation/ what the commands printed, as it was.
+"""Put into README.md and docs/ what the commands printed, as it was.
 
 A block in README.md between <!-- out/NAME.txt --> and <!-- end of output -->, or
 in a document between ".. out/NAME.txt" and ".. end of output", becomes that file,
 which make run, make regress, make test or make bench leaves. The plots that a
-document shows as rust_async_NAME.svg become out/NAME.svg. What is not in out/
+document shows as NAME.svg become out/NAME.svg. What is not in out/
 stays as it is and is named.
 """
 
@@ -18,7 +18,7 @@ README = re.compile(r"(?P<begin><!-- (?P<name>out/[\w-]+\.txt) -->\n```\n).*?"
                     r"(?P<end>```\n<!-- end of output -->\n)", re.DOTALL)
 DOCUMENT = re.compile(r"(?P<begin>\.\. (?P<name>out/[\w-]+\.txt)\n\n::\n\n).*?"
                       r"(?P<end>\n\.\. end of output\n)", re.DOTALL)
-PLOT = re.compile(r"^\.\. kernel-figure:: (rust_async_([\w-]+\.svg))$", re.MULTILINE)
+PLOT = re.compile(r"^\.\. figure:: (bench-[\w-]+\.svg)$", re.MULTILINE)
 
 
 def filled(text, block, indent, read, say):
@@ -35,7 +35,7 @@ def filled(text, block, indent, read, say):
 
 def plots(text):
     """What the document shows: (its name there, its name in out/)."""
-    return [(name, f"out/{source}") for name, source in PLOT.findall(text)]
+    return [(name, f"out/{name}") for name in PLOT.findall(text)]
 
 
 def main():
@@ -56,7 +56,7 @@ def main():
             changed.append(path)
 
     write("README.md", filled(read("README.md"), README, "", read, say))
-    for path in sorted((ROOT / "Documentation").rglob("*.rst")):
+    for path in sorted((ROOT / "docs").rglob("*.rst")):
         text = path.read_text(encoding="utf-8")
         write(str(path.relative_to(ROOT)), filled(text, DOCUMENT, "    ", read, say))
         for name, source in plots(text):

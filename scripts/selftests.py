@@ -36,7 +36,7 @@ def arguments(argv):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
     parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
-    parser.add_argument("--kver", default=os.environ.get("KVER") or "7.3",
+    parser.add_argument("--kver", default="7.3",
                         help="kernel version or series (default: the newest 7.3 in the cache)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder or image of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder or image of the Rust kernel")

@@ -1,25 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# source.sh [7.3|7.2]: Debian's source of that kernel, unpacked and never
+# source.sh: Debian's source of that kernel, unpacked and never
 # touched again, in the cache; its path is the last line of stdout.
 
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/apt.sh"
 
-series=${1:-$KERNEL_DEFAULT}
-[[ " ${KERNEL_SERIES[*]} " == *" $series "* ]] ||
-	die "kernel $series is not supported" "take one of: ${KERNEL_SERIES[*]}"
+series=$KERNEL_SERIES
 package=linux-source-$series
-wanted=
-[ "$series" != 7.3 ] || wanted=$KERNEL_WANTED_7_3
+wanted=$KERNEL_WANTED
 apt=$CACHE/apt
 
 # What was fetched before: the wanted version, else the newest of the series.
 unpacked() {
 	local found
 	found=$(compgen -G "$CACHE/src/linux-$series.*[0-9]" | sort -V | tail -n 1) || return
-	[ -z "$wanted" ] || [ ! -d "$CACHE/src/linux-$wanted" ] || found=$CACHE/src/linux-$wanted
+	[ ! -d "$CACHE/src/linux-$wanted" ] || found=$CACHE/src/linux-$wanted
 	echo "$found"
 }
 
@@ -29,7 +26,7 @@ choose_version() {
 	versions=$(apt-cache -c="$apt/apt.conf" madison "$package" | awk '{ print $3 }' | sort -rV)
 	[ -n "$versions" ] || die "$package is not in trixie-backports any more" \
 		"give your own tree: KSRC=/path/to/linux"
-	version=$(grep -m 1 "^${wanted:-$series}[.-]" <<<"$versions") || {
+	version=$(grep -m 1 "^$wanted[.-]" <<<"$versions") || {
 		version=$(head -n 1 <<<"$versions")
 		say "source: Linux $wanted is gone from trixie-backports, taking ${version%%-*}"
 	}
@@ -68,7 +65,7 @@ if ! source=$(unpacked); then
 	found=$(kernel_version "$source.part")
 	[ "$found" = "$kernel" ] || die "$deb holds kernel '$found', not $kernel" "report this"
 	mv "$source.part" "$source"
-elif [ -n "$wanted" ] && [ "${source##*/linux-}" != "$wanted" ]; then
+elif [ "${source##*/linux-}" != "$wanted" ]; then
 	say "source: Linux $wanted was gone when this was fetched, taking ${source##*/linux-}"
 fi
 echo "$source"

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC KVER CONFIG_EXTRA
+unset KSRC CONFIG_EXTRA
 export IMPL=rust DEBUG=''
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test.txt

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# KVER=7.3|7.2 or KSRC=/path tree.sh: makes or refreshes the work tree, a copy
+# [KSRC=/path] tree.sh: makes or refreshes the work tree, a copy
 # of the kernel's source with our files in it; its path is the last line of
 # stdout. Only files whose content changes get a new time stamp, so a build of
 # the tree goes on where it was.
@@ -10,7 +10,7 @@
 
 # Debian's source never changes once it is unpacked: one copy does.
 from_debian() {
-	pristine=$("$SCRIPTS/source.sh" "$KVER")
+	pristine=$("$SCRIPTS/source.sh")
 	pristine=${pristine##*$'\n'}
 	name=${pristine##*/linux-}
 	tree=$CACHE/trees/$name

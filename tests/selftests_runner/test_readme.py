@@ -39,8 +39,8 @@ class Readme(unittest.TestCase):
                          (text, ["out/a.txt is not there: its block stays as it is"]))
 
     def test_plots(self):
-        text = "x\n\n.. kernel-figure:: rust_async_bench-scale.svg\n   :alt: y\n\n.. kernel-figure:: other.svg\n"
-        self.assertEqual(plots(text), [("rust_async_bench-scale.svg", "out/bench-scale.svg")])
+        text = "x\n\n.. figure:: bench-scale.svg\n   :alt: y\n\n.. figure:: other.svg\n"
+        self.assertEqual(plots(text), [("bench-scale.svg", "out/bench-scale.svg")])
 
 
 if __name__ == "__main__":
