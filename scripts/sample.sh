@@ -26,11 +26,15 @@ cp "$ROOT/samples/rust/rust_bpf_async.rs" "$out/samples/rust/"
 	mountpoint -q $trace || mount -t tracefs none $trace
 	echo 1 >$trace/events/timer/hrtimer_expire_entry/enable
 	for ticks in 2 2 0; do
+		: >$trace/trace
 		insmod "$MODULE"
 		[ $ticks = 0 ] || grep -m $((ticks + 1)) async_rust_timer_cb $trace/trace_pipe >/dev/null
 		rmmod rust_bpf_async
 		dmesg | grep "rust_bpf_async:.* ticks, .* runs" | tail -n 1 | tee /tmp/last
 		set -- $(sed "s/.*: //" /tmp/last)
 		# The work item of the last tick may have been cancelled.
-		[ "$1" -ge $ticks ] && [ "$3" -le "$1" ] && [ "$3" -ge $(($1 - 1)) ]
+		if [ "$1" -lt $ticks ] || [ "$3" -gt "$1" ] || [ "$3" -lt $(($1 - 1)) ]; then
+			echo "expected: at least $ticks ticks, and as many runs or one less"
+			exit 1
+		fi
 	done'

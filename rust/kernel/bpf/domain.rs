@@ -435,7 +435,7 @@ impl RustTimer {
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {
-        self.slot.cancel()
+        Ok(self.slot.cancel()? != 0)
     }
 
     /// Cancels the timer unless its callback is running. Returns whether the timer was active. The
@@ -449,7 +449,7 @@ impl RustTimer {
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline(never)]
     pub fn cancel_async(&self) -> Result<bool> {
-        self.slot.cancel_async()
+        Ok(self.slot.cancel_async()? != 0)
     }
 }
 

@@ -142,7 +142,7 @@ unsafe extern "C" fn bpf_async_timer_start(
 #[export]
 unsafe extern "C" fn bpf_async_timer_cancel(timer: *mut bindings::bpf_timer) -> c_int {
     // SAFETY: The value is valid while the program runs.
-    from_result(|| unsafe { slot::<Timer, _>(timer) }.cancel().map(c_int::from))
+    from_result(|| unsafe { slot::<Timer, _>(timer) }.cancel())
 }
 
 /// `bpf_timer_cancel_async()`.
@@ -153,11 +153,7 @@ unsafe extern "C" fn bpf_async_timer_cancel(timer: *mut bindings::bpf_timer) -> 
 #[export]
 unsafe extern "C" fn bpf_async_timer_cancel_async(timer: *mut bindings::bpf_timer) -> c_int {
     // SAFETY: The value is valid while the program runs.
-    from_result(|| {
-        unsafe { slot::<Timer, _>(timer) }
-            .cancel_async()
-            .map(c_int::from)
-    })
+    from_result(|| unsafe { slot::<Timer, _>(timer) }.cancel_async())
 }
 
 /// `bpf_timer_cancel_and_free()`, for `bpf_obj_free_fields()` and the maps.

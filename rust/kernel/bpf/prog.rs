@@ -205,7 +205,7 @@ impl<'a> Subprog<'a> {
     #[inline]
     fn is(&self, function: usize) -> bool {
         // SAFETY: By the type invariants the pointer is valid.
-        unsafe { (*self.as_ptr()).bpf_func }.is_some_and(|func| func as usize == function)
+        unsafe { (*self.as_ptr()).bpf_func }.map_or(0, |func| func as usize) == function
     }
 
     /// The `aux` of the program that the subprogram belongs to.

@@ -108,6 +108,35 @@ impl Timer {
         }
     }
 
+    /// Removes the callback, cancels the timer, and waits for its function. `guard` protects `cb`.
+    #[inline]
+    fn cancel_sync<C: TimerCallback>(cb: &TimerCb<C>, guard: sched::Guard) -> Result<c_int> {
+        cb.callback().take();
+        if !cb.head().deferred_idle() {
+            cb.head().cancel_deferred_sync();
+        }
+        match cb.payload().0.try_to_cancel() {
+            ..0 => cb.payload().cancel_running(guard),
+            result => Ok(result),
+        }
+    }
+
+    /// Waits for the timer function.
+    ///
+    /// # Errors
+    ///
+    /// `EDEADLK` if the caller traces the expiry of this timer.
+    #[cold]
+    #[inline(never)]
+    fn cancel_running(&self, guard: sched::Guard) -> Result<c_int> {
+        if self.0.runs_here() {
+            return Err(EDEADLK);
+        }
+        // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
+        let _rcu = guard.into_rcu();
+        Ok(self.0.cancel())
+    }
+
     /// What the timer calls when it expires.
     ///
     /// # Safety
@@ -191,9 +220,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
         cb.head().queue_irqs_off(op)
     }
 
-    /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns
-    /// whether the timer was active. A start that was queued and not performed is revoked, and does
-    /// not count.
+    /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns 1
+    /// if the timer was active, otherwise 0. A start that was queued and not performed is revoked, and
+    /// does not count.
     ///
     /// # Errors
     ///
@@ -204,34 +233,36 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   was removed.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
-    pub(crate) fn cancel(&self) -> Result<bool> {
+    pub(crate) fn cancel(&self) -> Result<c_int> {
         if must_defer() {
             return Err(EOPNOTSUPP);
         }
-        let _rcu;
+        let running = running_timer();
+        if !running.is_null() {
+            return self.cancel_in_callback(running.cast());
+        }
         let guard = sched::read_lock();
-        // SAFETY: `guard`, and after it `_rcu`, which begins before `guard` ends, cover all uses.
+        // SAFETY: `guard`, and the read side that `cancel_sync` turns it into, cover all uses.
         let cb = unsafe { NonNull::from(self.get(&guard)?).as_ref() };
-        let _cancelling = Cancelling::new(cb)?;
-
-        let _old = cb.callback().take();
-        if !cb.head().deferred_idle() {
-            cb.head().cancel_deferred_sync();
-        }
-        let mut result = cb.payload().0.try_to_cancel();
-        if result < 0 {
-            if cb.payload().0.runs_here() {
-                return Err(EDEADLK);
-            }
-            // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
-            _rcu = guard.into_rcu();
-            result = cb.payload().0.cancel();
-        }
-        Ok(result != 0)
+        Timer::cancel_sync(cb, guard)
     }
 
-    /// Cancels the timer unless its callback is running. Returns whether the timer was active. The
-    /// callback stays.
+    /// The same, from the callback of `running`. Apart from it, because only a callback can be waited
+    /// for and thus close a circle.
+    #[cold]
+    #[inline(never)]
+    fn cancel_in_callback(&self, running: *mut Timer) -> Result<c_int> {
+        // SAFETY: A timer callback runs in softirq, until it returns.
+        let guard = unsafe { sched::Implied::new() };
+        let cb = self.get(&guard)?;
+        // SAFETY: The callback that runs on this CPU is the caller, so its object stays.
+        let running = unsafe { AsyncCb::from_payload(running) };
+        let _cancelling = Cancelling::new(cb, running)?;
+        Timer::cancel_sync(cb, sched::read_lock())
+    }
+
+    /// Cancels the timer unless its callback is running. Returns 1 if the timer was active, otherwise 0.
+    /// The callback stays.
     ///
     /// # Errors
     ///
@@ -243,7 +274,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `EPERM` if the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline]
-    pub(crate) fn cancel_async(&self) -> Result<bool> {
+    pub(crate) fn cancel_async(&self) -> Result<c_int> {
         if must_defer() {
             return self.cancel_irqs_off();
         }
@@ -255,12 +286,12 @@ impl<C: TimerCallback> Slot<Timer, C> {
         match cb.payload().0.try_to_cancel() {
             // As in C, where -1 is what `hrtimer_try_to_cancel()` has returned.
             ..0 => Err(EPERM),
-            result => Ok(result != 0),
+            result => Ok(result),
         }
     }
 
     #[inline(never)]
-    fn cancel_irqs_off(&self) -> Result<bool> {
+    fn cancel_irqs_off(&self) -> Result<c_int> {
         // SAFETY: Interrupts are disabled.
         let guard = unsafe { sched::Implied::new() };
         self.get(&guard)?.head().queue_irqs_off(Op::CANCEL)?;
@@ -273,37 +304,23 @@ impl<C: TimerCallback> Slot<Timer, C> {
 ///
 /// # Invariants
 ///
-/// The count of the timer includes this, if there is one.
-struct Cancelling<'a, C>(Option<&'a TimerCb<C>>);
+/// `cancelling` of the timer includes this.
+struct Cancelling<'a, C>(&'a TimerCb<C>);
 
 impl<'a, C> Cancelling<'a, C> {
     /// # Errors
     ///
-    /// `EDEADLK` if the caller is the callback of `cb`, or if another callback is about to wait for
-    /// the caller.
-    #[inline]
-    fn new(cb: &'a TimerCb<C>) -> Result<Self> {
-        let running = running_timer().cast::<Timer>();
-        if running.is_null() {
-            // Only callbacks can be waited for, so this caller cannot close a circle.
-            return Ok(Self(None));
-        }
-        Self::in_callback(cb, running)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn in_callback(cb: &'a TimerCb<C>, running: *mut Timer) -> Result<Self> {
-        if core::ptr::eq(running, cb.payload()) {
+    /// `EDEADLK` if the caller, which is the callback of `running`, is that of `cb`, or if another
+    /// callback is about to wait for it.
+    fn new(cb: &'a TimerCb<C>, running: &TimerCb) -> Result<Self> {
+        if core::ptr::eq(cb.payload(), running.payload()) {
             return Err(EDEADLK);
         }
-        // SAFETY: The callback that runs on this CPU is the caller, so its object stays.
-        let running: &TimerCb = unsafe { AsyncCb::from_payload(running) };
-        // Full: if two callbacks cancel each other, one at least sees the other.
-        // Litmus: cancelling, cancelling-three.
-        // INVARIANT: The count includes this.
+        // INVARIANT: It is included.
         Self::add(cb, 1);
-        let this = Self(Some(cb));
+        let this = Self(cb);
+        // `add` is Full: if two callbacks cancel each other, one at least sees the other.
+        // Litmus: cancelling, cancelling-three.
         if running.head().cancelling.load(Relaxed) != 0 {
             return Err(EDEADLK);
         }
@@ -322,10 +339,7 @@ impl<'a, C> Cancelling<'a, C> {
 }
 
 impl<C> Drop for Cancelling<'_, C> {
-    #[inline]
     fn drop(&mut self) {
-        if let Some(cb) = self.0 {
-            Self::add(cb, -1);
-        }
+        Self::add(self.0, -1);
     }
 }

@@ -120,8 +120,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = unsafe { sched::Implied::new() };\n        let cb",
-            "let guard = sched::no_lock();\n        let cb",
+            "let guard = unsafe { sched::Implied::new() };\n        let cb = self.get(&guard)?;\n        if !cb",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb",
         )],
     },
     Mutation {
@@ -160,8 +160,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = sched::read_lock();\n        // SAFETY: `guard`, and after it",
-            "let guard = crate::sync::rcu::unlocked();\n        // SAFETY: `guard`, and after it",
+            "Timer::cancel_sync(cb, guard)\n",
+            "drop(guard);\n        Timer::cancel_sync(cb, sched::read_lock())\n",
         )],
     },
     Mutation {

@@ -119,8 +119,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "called for a start that was cancelled",
         changes: &[(
             TIMER,
-            "result = cb.payload().0.cancel();",
-            "result = 0;",
+            "Ok(self.0.cancel())",
+            "Ok(0)",
         )],
     },
     Mutation {

@@ -167,22 +167,6 @@ pub mod sync {
             pub use super::no_lock;
         }
 
-        /// The same with what a guard can do.
-        pub struct Unlocked;
-
-        // SAFETY: Not one, which is what it is for.
-        unsafe impl sched::ReadSide for Unlocked {}
-
-        impl Unlocked {
-            pub fn into_rcu(self) -> Self {
-                self
-            }
-        }
-
-        pub fn unlocked() -> Unlocked {
-            Unlocked
-        }
-
         pub mod callback {
             use crate::{bindings::callback_head, shim::world::world};
 
