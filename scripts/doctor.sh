@@ -26,13 +26,6 @@ row() {
 
 fix() { if known_distro; then echo "make setup (package $1)"; else echo "install $1"; fi; }
 
-# The first thing that looks like a version in what a command prints.
-version_of() {
-	local text
-	text=$("$@" 2>&1) || return
-	[[ $text =~ [0-9]+(\.[0-9]+)+ || $text =~ [0-9]+ ]] && echo "${BASH_REMATCH[0]}"
-}
-
 tools() {
 	local name needed package command found
 	while IFS=$'\t' read -r name needed package command; do

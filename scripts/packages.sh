@@ -40,12 +40,35 @@ openssl/opensslv.h	libssl-dev
 zlib.h	zlib1g-dev
 '
 
-# Those of its arguments that are not installed.
+# The first thing that looks like a version in what a command prints.
+version_of() {
+	local text
+	text=$("$@" 2>&1) || return
+	[[ $text =~ [0-9]+(\.[0-9]+)+ || $text =~ [0-9]+ ]] && echo "${BASH_REMATCH[0]}"
+}
+
+# Are the package's tools there without it, for instance a QEMU built by hand?
+supplied() {
+	local name needed package command status=1
+	while IFS=$'\t' read -r name needed package command; do
+		[ "$package" = "$1" ] || continue
+		have "$name" || return 1
+		# shellcheck disable=SC2086 # a command with its arguments
+		[ "$needed" = - ] || ver_ge "$(version_of $command)" "$needed" || return 1
+		status=0
+	done <<<"$TOOLS_NEEDED"
+	return "$status"
+}
+
+# Those of its arguments that are neither installed nor supplied.
 missing_packages() {
-	printf '%s\n' "$@" | sort >"$LOGS/wanted.$$"
-	dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
-		sed -n 's/ installed$//p' | sort | comm -23 "$LOGS/wanted.$$" - || true
-	rm -f "$LOGS/wanted.$$"
+	local package
+	comm -23 <(printf '%s\n' "$@" | sort) \
+		<(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
+			sed -n 's/ installed$//p' | sort) |
+		while read -r package; do
+			supplied "$package" || echo "$package"
+		done
 }
 package_offered() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
 
