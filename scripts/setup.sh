@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs what is missing: Debian packages through the machine's own apt, as
-# it is configured, and bindgen and virtme-ng into the cache. Asks nothing;
-# when nothing is missing it does nothing.
+# Installs what is missing: Debian packages through the machine's own apt, in
+# versions that fit what is installed (from backports where no other does), and
+# bindgen and virtme-ng into the cache. Asks nothing; when nothing is missing it
+# does nothing.
 
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
 . "$SCRIPTS/packages.sh"
+. "$SCRIPTS/apt.sh"
 find_toolchain
 
 PIPELINE_APT='(Get|Unpacking|Setting up)'
@@ -26,7 +28,7 @@ try() {
 	say "setup: $label: done, $((SECONDS - start)) s"
 }
 
-NEXT='when it is the network or the disk, mend that; then run make setup again'
+NEXT='look there; if it is the network or the disk, run make setup again once that works'
 run() { try "$@" || die "$FAILED" "$NEXT"; }
 
 as_root() {
@@ -42,6 +44,29 @@ as_root() {
 apt_get() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
 		-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 "$@"
+}
+
+# install LABEL LOGNAME PACKAGE...: what does not fit what is installed is taken
+# from backports, after the rest, so that no more than needed comes from there.
+install() {
+	local label=$1 log=$2 package next release
+	shift 2
+	choose "$@"
+	release=("${CHOSEN[@]}")
+	for package in "${REFUSED[@]}"; do
+		next="install $package yourself, then run make setup again"
+		[ ${#BACKPORTS[@]} -gt 0 ] || take_backports "$next"
+		plan "$package" || die "apt cannot install $package beside what is installed: $(in_the_way)" \
+			"upgrade or remove what is named there, or $next"
+	done
+	[ ${#release[@]} = 0 ] || run "$label" "$log" "$PIPELINE_APT" apt_get "${INSTALL[@]}" "${release[@]}"
+	for package in "${REFUSED[@]}"; do
+		CHOSEN=() UPGRADED=
+		fits "$package" || true # what it upgrades is said; apt has its own word on the rest
+		run "$label, $package of $CODENAME-backports" "$log-$package" "$PIPELINE_APT" \
+			apt_get "${BACKPORTS[@]}" "${INSTALL[@]}" "$package"
+	done
+	BACKPORTS=()
 }
 
 # rustup's cargo, Debian's, or none that is new enough for bindgen-cli.
@@ -70,8 +95,8 @@ install_packages() {
 		return
 	fi
 	[ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null ||
-		die "Debian packages are missing and neither root nor sudo without a password is at hand" \
-			"run 'make doctor' to see them, then 'make setup' as root"
+		die "Debian packages are missing, and you are neither root nor have sudo without a password" \
+			"run 'sudo -v' and the same command again, or 'make setup' as root first"
 	need_disk / 3000 "installing the compilers"
 	# After Ctrl-C in the middle of an installation dpkg wants this first.
 	[ -z "$(dpkg --audit 2>/dev/null)" ] || run "finishing what dpkg was doing" dpkg-configure \
@@ -81,8 +106,7 @@ install_packages() {
 	try "apt-get update" apt-update 'Get|Hit' apt_get --error-on=any update ||
 		say "setup: $FAILED; going on with the lists that apt has"
 	# First by itself: the progress of the rest is told by a Python script.
-	have python3 || run "installing python3" apt-python "$PIPELINE_APT" \
-		apt_get --no-install-recommends --no-remove install python3
+	have python3 || install "installing python3" apt-python python3
 	if ! compilers_good; then
 		choose_compilers || [ -z "$FAILED" ] || die "$FAILED" "$NEXT"
 		[ ${#COMPILERS[@]} -gt 0 ] ||
@@ -97,8 +121,7 @@ install_packages() {
 	mapfile -t MISSING < <(missing_packages "${wanted[@]}")
 	[ ${#MISSING[@]} -gt 0 ] || return 0
 	say "setup: missing: ${MISSING[*]}"
-	run "installing ${#MISSING[@]} Debian packages" apt-install "$PIPELINE_APT" \
-		apt_get --no-install-recommends --no-remove install "${MISSING[@]}"
+	install "installing Debian packages" apt-install "${MISSING[@]}"
 	find_toolchain
 }
 
