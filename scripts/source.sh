@@ -24,7 +24,7 @@ unpacked() {
 choose_version() {
 	local versions
 	versions=$(apt-cache -c="$apt/apt.conf" madison "$package" | awk '{ print $3 }' | sort -rV)
-	[ -n "$versions" ] || die "$package is not in trixie-backports any more" \
+	[ -n "$versions" ] || die "$package is gone from trixie-backports" \
 		"give your own tree: KSRC=/path/to/linux"
 	version=$(grep -m 1 "^$wanted[.-]" <<<"$versions") || {
 		version=$(head -n 1 <<<"$versions")
