@@ -301,7 +301,7 @@ const struct test lockup_tests[] = {
 	  .one_thread = true },
 	{ "H11", h11, "starts that beget starts over two timers", .own_boot = true,
 	  .one_thread = true,
-	  .c_says = "without end" },
+	  .c_says = "without end|hard LOCKUP|soft lockup|stall" },
 	{ "H12", h12, "init under the run queue's lock, with events of a full cgroup",
 	  .own_boot = true, .one_thread = true, .seconds = 3 },
 	{ "H13", h13, "last references dropped inside call_rcu", .own_boot = true,

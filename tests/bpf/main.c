@@ -3,8 +3,9 @@
  * bpf_async_regress: the regression tests of bpf_timer and bpf_wq.
  *
  *	list			one line a case: name, own boot or shared, one thread
- *				of emulation or any, command line, seconds, what the
- *				stock C kernel is known to say, what it is about;
+ *				of emulation or any, CPUs (0: any number from 4),
+ *				command line, seconds, what the stock C kernel is
+ *				known to say, what both are, what it is about;
  *				separated by tabs
  *	run [-s N] NAME...	run them; -s: seconds of those that take a length
  *
@@ -24,8 +25,9 @@
 #include "regress.h"
 
 static const struct test *const tables[] = {
-	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests, waits_tests,
-	lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests, stress_tests,
+	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests,
+	waits_tests, lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests,
+	stress_tests,
 };
 
 static char reason[512];
@@ -83,10 +85,10 @@ static int list(void)
 
 	for (i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (t = tables[i]; t->name; t++)
-			printf("%s\t%s\t%s\t%s\t%d\t%s\t%s\n", t->name,
+			printf("%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\n", t->name,
 			       t->own_boot ? "own" : "shared", t->one_thread ? "one" : "any",
-			       t->append ? t->append : "-", t->seconds,
-			       t->c_says ? t->c_says : "-", t->what);
+			       t->cpus, t->append ? t->append : "-", t->seconds,
+			       t->c_says ? t->c_says : "-", t->known ? t->known : "-", t->what);
 	return 0;
 }
 

@@ -22,7 +22,13 @@ struct test {
 	const char *(*run)(int seconds);
 	const char *what;
 	const char *append;	/* kernel command line it needs, or NULL */
-	const char *c_says;	/* of the reason or report on the stock C kernel, if it fails */
+	/*
+	 * Of the reason or report when it fails on the stock C kernel: a bug can end in
+	 * more than one way, and each has its words here, separated by |.
+	 */
+	const char *c_says;
+	const char *known;	/* the same of a limit that both kernels have: never a pass */
+	int cpus;		/* of the virtual machine; 0: any number from 4 */
 	bool own_boot;		/* may crash a kernel that has the bug */
 	bool one_thread;	/* patches text that other CPUs run: vm.py --one-thread */
 	int seconds;		/* default length; 0 when it ends by itself */

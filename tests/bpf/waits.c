@@ -121,6 +121,7 @@ static const char *expiry(int seconds)
 const struct test waits_tests[] = {
 	{ "H9", h9, "callbacks that cancel or free each other in a ring", .own_boot = true },
 	{ "expiry", expiry, "cancel from a trace of the timer's own expiry", .own_boot = true,
-	  .one_thread = true, .c_says = "soft lockup" },
+	  .one_thread = true,
+	  .c_says = "soft lockup|hard LOCKUP|stall|cancel waits for|time limit" },
 	{}
 };
