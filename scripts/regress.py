@@ -149,8 +149,12 @@ class Boot:
                               text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
         self.status, self.errors = done.returncode, done.stderr
         self.hung = done.returncode == 124
-        self.results, self.begun = {}, []
+        self.results, self.begun, self.has = {}, [], None
         self.read(done.stdout.splitlines())
+        if self.has not in (None, kernel.impl):
+            raise RegressError(f"the kernel in {kernel.build} has the {TITLES[self.has]} code, not the "
+                               f"{TITLES[kernel.impl]} code: is it still being built? Run 'make kernel "
+                               f"IMPL={kernel.impl}' and the same command again")
         self.reports = {}
         text = read_console(console) if console.is_file() else ""
         for name, part in segments(text):
@@ -161,7 +165,9 @@ class Boot:
     def read(self, lines):
         output = []
         for line in lines:
-            if line.startswith("RUN  "):
+            if line.startswith("KERNEL "):
+                self.has = line.split()[1]
+            elif line.startswith("RUN  "):
                 self.begun.append(line.split()[1].rstrip(":"))
                 output = []
             elif match := RESULT.match(line):

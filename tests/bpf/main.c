@@ -9,8 +9,9 @@
  *				separated by tabs
  *	run [-s N] NAME...	run them; -s: seconds of those that take a length
  *
- * Prints RUN, then PASS, FAIL or SKIP for each, and marks the begin of each in
- * the kernel's log, so that a report there can be told to belong to a case.
+ * Prints KERNEL and which code this kernel has, c or rust. Then RUN, and PASS,
+ * FAIL or SKIP for each, and marks the begin of each in the kernel's log, so
+ * that a report there can be told to belong to a case.
  * After each case nothing may be left: programs, maps, objects.
  * Exit status: 0 all passed, 1 any failed, 2 wrong use, 4 any skipped.
  */
@@ -179,6 +180,7 @@ int main(int argc, char **argv)
 			strerror(-err));
 		return 2;
 	}
+	printf("KERNEL %s\n", is_rust() ? "rust" : "c");
 	for (i = first; i < argc; i++)
 		status |= run(find(argv[i]), seconds);
 	return status & 1 ? 1 : status;

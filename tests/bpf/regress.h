@@ -111,6 +111,7 @@ struct function {
 };
 /* Those of the kernel with these names (the shell's patterns; NULL is the last). */
 int find_functions(const char *const *names, struct function *f, int max);
+bool is_rust(void);	/* the kernel has the Rust code */
 
 /* script.c: the interpreter in script.bpf.c */
 struct script_bpf;

@@ -258,6 +258,17 @@ int find_functions(const char *const *names, struct function *f, int max)
 	return n;
 }
 
+bool is_rust(void)
+{
+	static const char *const names[] = { "bpf_async_irq_work", NULL };
+	static int found = -1;
+	struct function f;
+
+	if (found < 0)
+		found = find_functions(names, &f, 1);
+	return found;
+}
+
 static const char *stall_file(int nr)
 {
 	static const char *const files[] = { "stall", "stall1", "stall2" };
