@@ -16,7 +16,8 @@
 
 /* Where set_callback begins, then where it puts FREED back; what it answers. */
 static const char *const rust_writers[] = {
-	"bpf_async_wq_set_callback", "_R*CallbackCell*ProgCallback*free_again*", NULL,
+	"bpf_async_wq_set_callback", "_R*CallbackCell*ProgCallback*11set_refused*",
+	"_R*CallbackCell*ProgCallback*free_again*", NULL,
 };
 static const char *const c_writers[] = { "bpf_wq_set_callback", NULL };
 

@@ -15,9 +15,9 @@
 
 /* The work function first, then what it has in functions of its own. */
 const char *const work_functions[] = {
-	"_R*4work*WorkItem7work_fn", "_R*4work*WorkItem3run*ProgCallback*",
+	"bpf_wq_work", "_R*4work*WorkItem7work_fn", "_R*4work*WorkItem3run*ProgCallback*",
 	"_R*4work*Held*3new*ProgCallback*", "_R*ProgCallback*WorkCallback4hold",
-	"bpf_wq_work", NULL,
+	NULL,
 };
 
 struct gaps_bpf *load_observer(void)

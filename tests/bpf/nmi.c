@@ -23,8 +23,13 @@
 		"bpf_timer_cancel_and_free"
 
 static const char *const rust_places[] = {
-	BOTH, "bpf_async_timer_cancel_async", "bpf_async_irq_work", "_R*4Slot*14start_deferred*",
-	"_R*15cancel_deferred*", "_R*14enqueue_shared*", "_R*Head6put_or*", NULL,
+	BOTH, "bpf_async_timer_set_callback", "bpf_async_timer_start",
+	"bpf_async_timer_cancel_async", "bpf_async_timer_cancel_and_free", "bpf_async_irq_work",
+	"_R*4Slot*5Timer*ProgCallback*14start_irqs_off*",
+	"_R*4Slot*5Timer*ProgCallback*15cancel_irqs_off*", "_R*8deferred5queue",
+	"_R*8deferred*3Cpu13drain_objects", "_R*4Slot*5Timer*ProgCallback*13free_detached*",
+	"_R*4Slot*14start_deferred*", "_R*15cancel_deferred*", "_R*14enqueue_shared*",
+	"_R*Head6put_or*", NULL,
 };
 static const char *const c_places[] = {
 	BOTH, "bpf_async_update_prog_callback", "__bpf_async_set_callback", "bpf_async_schedule_op",
