@@ -29,12 +29,14 @@ u64 object;		/* the timer's */
 u64 flood_ns;
 u32 mode;		/* of what sees an operation being performed */
 volatile u32 context;	/* of the flood and of what is queued: all bits that both had */
-volatile u64 flood_begun, flood_ended, after_ns;
+volatile u64 flood_begun, flood_ended;
+volatile u32 stop;	/* of the flood: enough was seen */
 volatile u64 starts, started;
 volatile u32 queued;
-volatile u64 inline_ns, inline_begun, inline_ended;
+volatile u64 inline_begun, inline_ended;
 volatile u64 inline_starts, inline_cancels;
 volatile u64 performed, met, interrupts, in_one, most_in_one;
+volatile u64 turns;	/* of a task, with operations performed between them */
 volatile u64 held, released, let_go;
 volatile u64 ticks, tick_held, tick_released;
 
@@ -116,7 +118,7 @@ static long flood_one(u64 i, struct wait *w)
 static long flood_batch(u64 i, struct wait *w)
 {
 	bpf_loop(BATCH, flood_one, w, 0);
-	return bpf_ktime_get_ns() >= w->end;
+	return stop || bpf_ktime_get_ns() >= w->end;
 }
 
 SEC("tc")
@@ -132,7 +134,6 @@ int flood(struct __sk_buff *skb)
 	bpf_loop(MANY, flood_batch, &w, 0);
 	flood_ended = bpf_ktime_get_ns();
 	bpf_local_irq_restore(&flags);
-	after_ns = bpf_ktime_get_ns() - flood_ended;
 	return 0;
 }
 
@@ -170,28 +171,18 @@ int start_deferred(struct __sk_buff *skb)
 	return err;
 }
 
-static __always_inline void note(u64 begun, volatile u64 *ok, int ret)
-{
-	u64 took = bpf_ktime_get_ns() - begun;
-
-	if (took > inline_ns)
-		inline_ns = took;
-	if (ret >= 0)
-		(*ok)++;
-}
-
 SEC("tc")
 int start_inline(struct __sk_buff *skb)
 {
 	struct bpf_timer *t = get();
-	u64 begun;
 
 	if (!t)
 		return 1;
 	if (mode == HOLD)
 		until(HELD, 1);
-	inline_begun = begun = bpf_ktime_get_ns();
-	note(begun, &inline_starts, bpf_timer_start(t, FAR, 0));
+	inline_begun = bpf_ktime_get_ns();
+	if (!bpf_timer_start(t, FAR, 0))
+		inline_starts++;
 	inline_ended = bpf_ktime_get_ns();
 	return 0;
 }
@@ -200,11 +191,11 @@ SEC("tc")
 int cancel_inline(struct __sk_buff *skb)
 {
 	struct bpf_timer *t = get();
-	u64 begun = bpf_ktime_get_ns();
 
 	if (!t)
 		return 1;
-	note(begun, &inline_cancels, bpf_timer_cancel(t));
+	if (bpf_timer_cancel(t) >= 0)
+		inline_cancels++;
 	return bpf_timer_set_callback(t, timer_cb);
 }
 

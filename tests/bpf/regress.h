@@ -16,6 +16,9 @@ typedef __s64 s64;
 
 #include "shared.h"
 
+struct bpf_link;
+struct bpf_program;
+
 /* A case returns NULL when it passed, else the reason, from fail() or skip(). */
 struct test {
 	const char *name;
@@ -52,6 +55,9 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 		goto out;			\
 	}					\
 } while (0)
+
+/* What programs write meanwhile; in a loop without calls the skeletons' types do not say so. */
+#define SEEN(x)	(*(volatile __typeof__(x) *)&(x))
 
 /* util.c: time and events */
 uint64_t now_ns(void);
@@ -111,6 +117,8 @@ struct function {
 };
 /* Those of the kernel with these names (the shell's patterns; NULL is the last). */
 int find_functions(const char *const *names, struct function *f, int max);
+/* Run the program, of the type perf_event, whenever the CPU gets to address. Patches no text. */
+struct bpf_link *break_at(struct bpf_program *p, uint64_t address, int cpu);
 bool is_rust(void);	/* the kernel has the Rust code */
 
 /* script.c: the interpreter in script.bpf.c */

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/membarrier.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "regress.h"
 
@@ -256,6 +259,17 @@ int find_functions(const char *const *names, struct function *f, int max)
 		if (list[i].size)
 			f[n++] = list[i];
 	return n;
+}
+
+struct bpf_link *break_at(struct bpf_program *p, uint64_t address, int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .sample_period = 1,
+		.bp_type = HW_BREAKPOINT_X, .bp_addr = address, .bp_len = sizeof(long),
+	};
+	int fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? NULL : bpf_program__attach_perf_event(p, fd);
 }
 
 bool is_rust(void)
