@@ -57,7 +57,7 @@ static long watch_outer(u64 i, struct watch *w)
 
 static int busy(void *map, int *key, void *value)
 {
-	struct watch w = { .e = value, .end = bpf_ktime_get_ns() + WAIT_LIMIT_NS };
+	struct watch w = { .e = value, .end = bpf_ktime_get_ns() + 4 * WAIT_LIMIT_NS };
 
 	begun++;
 	bpf_loop(1 << 20, watch_outer, &w, 0);

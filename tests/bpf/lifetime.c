@@ -36,7 +36,7 @@ static const char *callback_goes_on(struct lifetime_bpf__bss *g)
 	for (i = 0; i < GRACE_PERIODS; i++) {
 		rcu_wait();
 		before = g->ticks;
-		if (!WAIT_UNTIL(g->ticks > before + 1000 || g->broken, 5))
+		if (!WAIT_UNTIL(g->ticks > before + 1000 || g->broken, 20))
 			return fail("the callback stopped after %d grace periods", i + 1);
 		if (g->broken)
 			return fail("the value changed under the callback after %d grace periods",

@@ -18,7 +18,7 @@
 #define FAR	3600000000000ULL
 #define RACERS	4
 #define LEAST	10	/* a step that succeeds less often has shown nothing */
-#define PATIENCE	10	/* times as long, on a slow machine, until all have */
+#define PATIENCE	20	/* times as long, on a slow machine, until all have */
 
 struct racer {
 	int prog, context;

@@ -16,6 +16,7 @@
 #include "stress.skel.h"
 
 #define ROUND		5	/* seconds with one set of maps; more where loading is slow */
+#define PATIENCE	2	/* times as long, until all was done once */
 #define THREADS		8	/* two a CPU where there are four */
 
 static const char *const kinds[KINDS + 1] = {
@@ -206,10 +207,28 @@ out:
 	return what_is_wrong(totals(r)) ?: err;
 }
 
-static const char *table(const struct totals *s)
+/* What was never done, or NULL. */
+static const char *missing(const struct totals *s)
 {
-	const char *err = NULL;
 	int kind, where, i;
+
+	for (kind = 0; kind < KINDS; kind++)
+		for (where = 0; where < WHERES; where++)
+			if (!s->done[where * KINDS + kind] &&
+			    (where != W_NMI || can_init_in_nmi() ||
+			     (kind != K_T_INIT && kind != K_W_INIT)))
+				return fail("%s was never done: %s", kinds[kind], wheres[where]);
+	for (i = 0; i < MAPS; i++)
+		if (!s->on_map[i])
+			return fail("nothing was done on the %s", maps[i]);
+	if (!s->timers || !s->works || !s->slept)
+		return fail("no callback of some kind");
+	return NULL;
+}
+
+static void table(const struct totals *s)
+{
+	int kind, i;
 
 	say("%-16s %10s %10s %10s %10s %10s", "", wheres[0], wheres[1], wheres[2], wheres[3],
 	    wheres[4]);
@@ -218,22 +237,12 @@ static const char *table(const struct totals *s)
 
 		say("%-16s %10llu %10llu %10llu %10llu %10llu", kinds[kind], n[0], n[KINDS],
 		    n[2 * KINDS], n[3 * KINDS], n[4 * KINDS]);
-		for (where = 0; where < WHERES; where++)
-			if (!n[where * KINDS] && (where != W_NMI || can_init_in_nmi() ||
-						  (kind != K_T_INIT && kind != K_W_INIT)))
-				err = fail("%s was never done: %s", kinds[kind], wheres[where]);
 	}
-	for (i = 0; i < MAPS; i++) {
+	for (i = 0; i < MAPS; i++)
 		say("%-16s %10llu", maps[i], s->on_map[i]);
-		if (!s->on_map[i])
-			err = fail("nothing was done on the %s", maps[i]);
-	}
 	if (!can_init_in_nmi())
 		say("init in an NMI is left out: the kernel's debug objects take a lock in it");
 	say("callbacks: timers %llu, works %llu, of which slept %llu", s->timers, s->works, s->slept);
-	if (!s->timers || !s->works || !s->slept)
-		err = fail("no callback of some kind");
-	return err;
 }
 
 static unsigned long long operations(const struct totals *s)
@@ -248,8 +257,8 @@ static unsigned long long operations(const struct totals *s)
 
 static const char *stress(int seconds)
 {
-	uint64_t start = now_ns(), end = start + seconds * 1000000000ULL;
-	const char *text = getenv("REGRESS_SEED"), *err = NULL, *why;
+	uint64_t length = seconds * 1000000000ULL, start = now_ns(), end = start + length;
+	const char *text = getenv("REGRESS_SEED"), *err = NULL;
 	uint64_t seed = text ? strtoull(text, NULL, 0) : mix(start) >> 32, round = 0;
 	struct run r = { .shared = stress_bpf__open() };
 
@@ -260,18 +269,20 @@ static const char *stress(int seconds)
 	CHECK(!stress_bpf__load(r.shared), "cannot load the maps of stress.bpf.o");
 	say("seed %llu, %d CPUs, %d s, objects counted: %s", (unsigned long long)seed, cpu_count(),
 	    seconds, count_all().objects < 0 ? "no (no CONFIG_MEM_ALLOC_PROFILING)" : "yes");
-	while (now_ns() < end && !err) {
+	/* On a slow machine longer, until all was done once. */
+	while (!err && (now_ns() < end || ((missing(totals(&r)) || !r.guests) &&
+					   now_ns() < start + PATIENCE * length))) {
 		err = one_round(&r, seed + round++, end);
 		say("%3d s: round %llu, %llu operations, %llu callbacks, %lu guests",
 		    (int)((now_ns() - start) / 1000000000), (unsigned long long)round,
 		    operations(totals(&r)), totals(&r)->timers + totals(&r)->works, r.guests);
 	}
-	why = table(totals(&r));
+	table(totals(&r));
 	if (err)
 		say("the load of this round begins with SEED=%llu",
 		    (unsigned long long)(seed + round - 1));
 	else
-		err = why;
+		err = missing(totals(&r));
 	if (!err && !r.guests)
 		err = fail("no programs came and went");
 out:
