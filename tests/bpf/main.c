@@ -28,11 +28,11 @@
 static const struct test *const tables[] = {
 	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests,
 	waits_tests, lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests,
-	meet_tests, stress_tests,
+	meet_tests, underlock_tests, stress_tests,
 };
 
 static char reason[512];
-static bool skipped;
+static bool skipped, cpu_lost;
 
 const char *fail(const char *fmt, ...)
 {
@@ -52,6 +52,17 @@ const char *skip(const char *fmt, ...)
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
 	skipped = true;
+	return reason;
+}
+
+const char *lost(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
+	cpu_lost = true;
 	return reason;
 }
 
@@ -120,6 +131,15 @@ const char *nothing_left(struct counts before)
 	return NULL;
 }
 
+/* At once: what is in the way of an exit is in the way of a shutdown, too. */
+static void end_machine(void)
+{
+	int fd = open("/proc/sysrq-trigger", O_WRONLY);
+
+	if (fd < 0 || write(fd, "b", 1) != 1)
+		perror("/proc/sysrq-trigger");
+}
+
 static int run(const struct test *t, int seconds)
 {
 	struct counts before;
@@ -140,6 +160,8 @@ static int run(const struct test *t, int seconds)
 		snprintf(first, sizeof(first), "%s", why);
 		printf("%s %s: %s\n", skipped ? "SKIP" : "FAIL", t->name, first);
 		fflush(stdout);
+		if (cpu_lost)
+			end_machine();
 		return skipped ? 4 : 1;
 	}
 	left = nothing_left(before);

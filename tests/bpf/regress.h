@@ -19,7 +19,7 @@ typedef __s64 s64;
 struct bpf_link;
 struct bpf_program;
 
-/* A case returns NULL when it passed, else the reason, from fail() or skip(). */
+/* A case returns NULL when it passed, else the reason, from fail(), skip() or lost(). */
 struct test {
 	const char *name;
 	const char *(*run)(int seconds);
@@ -40,10 +40,12 @@ struct test {
 /* Ends with an entry without a name. One table per file. */
 extern const struct test lifetime_tests[], gaps_tests[], freed_tests[], semantics_tests[],
 	refs_tests[], races_tests[], waits_tests[], lockup_tests[], hrtimer_tests[], many_tests[],
-	nmi_tests[], flood_tests[], meet_tests[], stress_tests[];
+	nmi_tests[], flood_tests[], meet_tests[], underlock_tests[], stress_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* As fail(), where a CPU does not come back: nothing can be taken down, and no case follows. */
+const char *lost(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define TRY(expr) do { const char *why_ = (expr); if (why_) return why_; } while (0)
