@@ -41,7 +41,7 @@ struct test {
 extern const struct test lifetime_tests[], gaps_tests[], freed_tests[], semantics_tests[],
 	refs_tests[], races_tests[], waits_tests[], lockup_tests[], hrtimer_tests[], many_tests[],
 	nmi_tests[], flood_tests[], meet_tests[], past_tests[], underlock_tests[], tools_tests[],
-	stress_tests[];
+	traced_tests[], stress_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -65,6 +65,7 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* util.c: time and events */
 uint64_t now_ns(void);
 void rcu_wait(void);		/* an RCU grace period of the kernel */
+void tick_wait(void);		/* of one CPU: a whole tick at least */
 /* Poll cond, which user space sees change, until it holds: false after s. */
 #define WAIT_UNTIL(cond, s) ({					\
 	uint64_t end_ = now_ns() + (uint64_t)((s) * 1e9);	\

@@ -289,16 +289,20 @@ int BPF_PROG(see_start, struct hrtimer *timer, u32 mode)
 SEC("tp_btf/hrtimer_cancel")
 int BPF_PROG(see_cancel, struct hrtimer *timer)
 {
-	if (is_watched(timer))
+	if (is_watched(timer)) {
 		watched.armed = 0;
+		__sync_fetch_and_add(&watched.cancels, 1);
+	}
 	return 0;
 }
 
 SEC("tp_btf/hrtimer_expire_entry")
 int BPF_PROG(see_expire, struct hrtimer *timer)
 {
-	if (is_watched(timer))
+	if (is_watched(timer)) {
 		watched.armed = 0;
+		__sync_fetch_and_add(&watched.expiries, 1);
+	}
 	return 0;
 }
 

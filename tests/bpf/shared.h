@@ -65,7 +65,7 @@ struct watched {
 	__u32 mode;		/* enum hrtimer_mode of it */
 	__u32 armed;
 	__u32 freed, freed_armed;
-	__u64 calls, starts;
+	__u64 calls, starts, cancels, expiries;
 };
 
 #endif

@@ -44,6 +44,25 @@ void poll_pause(void)
 	nanosleep(&t, NULL);
 }
 
+static uint64_t coarse_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* That clock changes with a tick. */
+void tick_wait(void)
+{
+	uint64_t seen;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		for (seen = coarse_ns(); coarse_ns() == seen;)
+			poll_pause();
+}
+
 bool pin_cpu(int cpu)
 {
 	cpu_set_t set;
