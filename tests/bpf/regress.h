@@ -40,8 +40,8 @@ struct test {
 /* Ends with an entry without a name. One table per file. */
 extern const struct test lifetime_tests[], gaps_tests[], freed_tests[], semantics_tests[],
 	refs_tests[], races_tests[], waits_tests[], lockup_tests[], hrtimer_tests[], many_tests[],
-	nmi_tests[], flood_tests[], meet_tests[], past_tests[], underlock_tests[], tools_tests[],
-	traced_tests[], stress_tests[];
+	nmi_tests[], flood_tests[], meet_tests[], past_tests[], underlock_tests[], renew_tests[],
+	tools_tests[], traced_tests[], stress_tests[];
 
 const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
