@@ -230,6 +230,11 @@ def groups(cases, impl):
     return list(shared.values())
 
 
+def number(name):
+    match = re.match(r"H(\d+)", name)
+    return int(match.group(1)) if match else 99
+
+
 def run_kernel(kernel, args):
     started = time.monotonic()
     kernel.make()
@@ -245,7 +250,7 @@ def run_kernel(kernel, args):
         run_group(kernel, group, args, results)
     say(f"{kernel.label}: {counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
-    return sorted(cases, key=lambda case: int(case.name[1:]) if case.name[1:].isdigit() else 99), results
+    return sorted(cases, key=lambda case: number(case.name)), results
 
 
 def counts(results):

@@ -136,6 +136,7 @@ out:
 	return err;
 }
 
+/* After a tick what was deferred is performed, also where the tick does it (H41). */
 static const char *order_of_deferred(struct script_bpf *sk, int context)
 {
 	const char *err = NULL;
@@ -143,6 +144,7 @@ static const char *order_of_deferred(struct script_bpf *sk, int context)
 
 	sc = RUN(sk, PROG_A, context, STEP(T_START, HASH, 0, .nsecs = 0),
 		 STEP(T_START, HASH, 0, .nsecs = FAR), STEP(T_CANCEL_ASYNC, HASH, 0));
+	tick_wait();
 	CHECK(!sc->s[0].ret && !sc->s[1].ret, "deferred start answered %lld, %lld",
 	      (long long)sc->s[0].ret, (long long)sc->s[1].ret);
 	CHECK(sc->s[2].ret == -ECANCELED, "deferred cancel_async answered %lld",
@@ -151,6 +153,7 @@ static const char *order_of_deferred(struct script_bpf *sk, int context)
 
 	RUN(sk, PROG_A, context, STEP(T_CANCEL_ASYNC, HASH, 0),
 	    STEP(T_START, HASH, 0, .nsecs = FAR));
+	tick_wait();
 	EXPECT(1, T_CANCEL_ASYNC, HASH, 0);
 	CHECK(!element(sk, HASH, 0)->t_begun, "fired although the newest operation said not to");
 out:
@@ -309,6 +312,25 @@ static const char *deferred(struct script_bpf *sk)
 	TRY(never_early(sk));
 out:
 	return err;
+}
+
+static const char *deferred_on_one_cpu(struct script_bpf *sk)
+{
+	const char *err = NULL;
+
+	EXPECT(0, T_INIT, HASH, 0, .flags = 1);
+	EXPECT(0, T_SET, HASH, 0);
+	TRY(order_of_deferred(sk, IRQS_OFF));
+	TRY(order_of_deferred(sk, IN_NMI));
+	TRY(extremes(sk));
+	TRY(never_early(sk));
+out:
+	return err;
+}
+
+const char *one_cpu_answers(void)
+{
+	return watching(deferred_on_one_cpu, true);
 }
 
 static const char *pinned(struct script_bpf *sk)

@@ -29,7 +29,7 @@ static const struct test *const tables[] = {
 	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests,
 	waits_tests, lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests,
 	meet_tests, past_tests, underlock_tests, renew_tests, tools_tests, traced_tests,
-	stress_tests,
+	small_tests, stress_tests,
 };
 
 static char reason[512];
@@ -79,7 +79,7 @@ void say(const char *fmt, ...)
 	va_end(ap);
 }
 
-static const struct test *find(const char *name)
+const struct test *find_test(const char *name)
 {
 	const struct test *t;
 	size_t i;
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 		first = 4;
 	}
 	for (i = first; i < argc; i++)
-		if (!find(argv[i])) {
+		if (!find_test(argv[i])) {
 			fprintf(stderr, "no case named %s; `list` shows them\n", argv[i]);
 			return 2;
 		}
@@ -205,6 +205,6 @@ int main(int argc, char **argv)
 	}
 	printf("KERNEL %s\n", is_rust() ? "rust" : "c");
 	for (i = first; i < argc; i++)
-		status |= run(find(argv[i]), seconds);
+		status |= run(find_test(argv[i]), seconds);
 	return status & 1 ? 1 : status;
 }

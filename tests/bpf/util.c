@@ -31,10 +31,13 @@ uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() where there are two CPUs. */
+/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() where there are two CPUs, and nothing on one. */
 void rcu_wait(void)
 {
-	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	if (cpu_count() > 1)
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	else
+		module_write("grace", "1");
 }
 
 void poll_pause(void)
