@@ -28,8 +28,8 @@
 static const struct test *const tables[] = {
 	lifetime_tests, gaps_tests, freed_tests, semantics_tests, refs_tests, races_tests,
 	waits_tests, lockup_tests, hrtimer_tests, many_tests, nmi_tests, flood_tests,
-	meet_tests, past_tests, underlock_tests, renew_tests, tools_tests, traced_tests,
-	small_tests, stale_tests, stress_tests,
+	meet_tests, past_tests, underlock_tests, renew_tests, inits_tests, tools_tests,
+	traced_tests, small_tests, stale_tests, stress_tests,
 };
 
 static char reason[512];

@@ -41,7 +41,7 @@ struct test {
 extern const struct test lifetime_tests[], gaps_tests[], freed_tests[], semantics_tests[],
 	refs_tests[], races_tests[], waits_tests[], lockup_tests[], hrtimer_tests[], many_tests[],
 	nmi_tests[], flood_tests[], meet_tests[], past_tests[], underlock_tests[], renew_tests[],
-	tools_tests[], traced_tests[], small_tests[], stale_tests[], stress_tests[];
+	inits_tests[], tools_tests[], traced_tests[], small_tests[], stale_tests[], stress_tests[];
 const struct test *find_test(const char *name);
 const char *one_cpu_answers(void);	/* hrtimer.c: the part of H26 that one CPU is enough for */
 
