@@ -68,9 +68,9 @@ int start(struct __sk_buff *skb)
 	return err;
 }
 
-/* The task itself is in bpf_timer_init() of the same element, over and over. */
+/* At once: the breakpoint is hit, and the element replaced, inside of the task's own start. */
 SEC("tc")
-int init(struct __sk_buff *skb)
+int start_inline(struct __sk_buff *skb)
 {
 	struct elem zero = {}, *e = get();
 	int key = 0;

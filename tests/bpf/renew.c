@@ -21,7 +21,7 @@ static const char *h37(int seconds)
 	CHECK(sk, "cannot load renew.bpf.o");
 	sk->bss->limit = CHAIN_LIMIT;
 	p[0] = sk->progs.start;
-	p[1] = sk->progs.init;
+	p[1] = sk->progs.start_inline;
 	pin_cpu(CPU);
 	CHECK(!run_prog(bpf_program__fd(sk->progs.start), 0), "cannot start the timer");
 	CHECK(find_functions(names, &f, 1), "this kernel has no %s", names[0]);
