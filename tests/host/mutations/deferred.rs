@@ -46,7 +46,7 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "queue-without-reference",
         model: "deferred_queue_twice",
-        says: "a reference is dropped twice",
+        says: "use after free: an object",
         changes: &[(DEFERRED, "if !self.tryget() {", "if false {")],
     },
     Mutation {

@@ -176,8 +176,8 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "init-takes-out-what-is-there",
-        model: "lifetime_init_closed_and_open",
-        says: "the object of another thread is gone",
+        model: "lifetime_init_takes_its_own",
+        says: "the object of another context is gone",
         changes: &[(
             ASYNC_CB,
             "if self.0.cmpxchg(cb, null_mut(), Full).is_ok() {",

@@ -59,13 +59,13 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "gone-is-called",
+        name: "gone-is-looked-at-again",
         model: "work_map_goes",
-        says: "called without a map",
+        says: "exceeded maximum number of branches",
         changes: &[(
             WORK,
             "Acquired::Gone => return None,",
-            "Acquired::Gone => unsafe { return Some((core::mem::zeroed(), callback.value)) },",
+            "Acquired::Gone => {}",
         )],
     },
     // The word of an operation.

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Sizes of the Rust implementation, C beside it, and some of the kernel's own Rust files.
+
+    stats.py TREE [--kernel-c BUILD] [--kernel-rust BUILD]
+
+TREE is a kernel tree with our files in it. Code lines are those that are neither blank nor
+comment; tests, that is from the first kunit_tests on, do not count. The C code is what
+CONFIG_BPF_ASYNC_RUST leaves out of kernel/bpf/helpers.c. Text is counted in vmlinux.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+BPF = ["rust/kernel/bpf.rs", "rust/kernel/bpf"]
+OTHERS = {"hrtimer.rs": ["rust/kernel/time/hrtimer.rs"], "workqueue.rs": ["rust/kernel/workqueue.rs"],
+          "binder": ["drivers/android/binder"]}
+OURS = re.compile(r"_R.*6kernel3bpf(?!.*5tests)|bpf_async_(timer|wq)_|bpf_async_(drain|irq)|"
+                  r"bpf_(timer_cb|wq_work)$|bpf_(timer|wq)_cancel_and_free$|bpf_timer_(init|set_callback|start|cancel)$")
+
+
+def rust_files(tree, paths):
+    for path in paths:
+        path = tree / path
+        yield from sorted(path.rglob("*.rs")) if path.is_dir() else [path]
+
+
+def code(text):
+    """The lines that are code, without block comments, line comments and blank lines."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    lines = (re.sub(r"//.*", "", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line.strip()]
+
+
+def rust(tree, paths):
+    files = list(rust_files(tree, paths))
+    lines = []
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        text = re.split(r"^(?:#\[cfg\(.*\)\]\n)?#\[(?:macros::)?kunit_tests", text, maxsplit=1, flags=re.MULTILINE)[0]
+        lines += code(text)
+    joined = "\n".join(lines)
+    functions = len(re.findall(r"\bfn \w+", joined))
+    unsafe = len(re.findall(r"\bunsafe (?:\{|impl\b)|\bunsafe$", joined, flags=re.MULTILINE))
+    return len(files), functions, len(lines), unsafe
+
+
+def c_regions(tree):
+    """What the switch leaves out of helpers.c."""
+    kept, ours = [], None
+    for line in (tree / "kernel/bpf/helpers.c").read_text(encoding="utf-8").splitlines():
+        if re.match(r"#ifn?def CONFIG_BPF_ASYNC_RUST", line):
+            ours = line.startswith("#ifndef")
+        elif ours is not None and line.startswith("#else"):
+            ours = not ours
+        elif ours is not None and re.match(r"#endif /\* !?CONFIG_BPF_ASYNC_RUST \*/", line):
+            ours = None
+        elif ours:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def text_bytes(build, pattern):
+    out = subprocess.run(["nm", "-S", build / "vmlinux"], capture_output=True, text=True, check=True).stdout
+    symbols = (line.split() for line in out.splitlines())
+    return sum(int(s[1], 16) for s in symbols if len(s) == 4 and s[2] in "tT" and pattern.match(s[3]))
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("--kernel-c", type=Path)
+    parser.add_argument("--kernel-rust", type=Path)
+    args = parser.parse_args(argv)
+    domain = [args.tree / "rust/kernel/bpf/domain.rs"]
+    row = "{:<22} {:>5} {:>9} {:>10} {:>6} {:>8} {:>6}".format
+    print(row("", "files", "functions", "code lines", "unsafe", "per 100", "text"))
+    region = c_regions(args.tree)
+    names = re.findall(r"^(?:static |__bpf_kfunc |BPF_CALL_\d\()?[\w \*]*?(\w+)(?:\(|, )[^;{]*\)\n\{", region, flags=re.MULTILINE)
+    c_text = "-"
+    if args.kernel_c:
+        c_text = text_bytes(args.kernel_c, re.compile("(" + "|".join(map(re.escape, names)) + r")$"))
+    print(row("C, helpers.c", 1, region.count("\n{\n"), len(code(region)), "-", "-", c_text))
+    for title, paths in {"Rust, bpf/": BPF, "  of that domain.rs": domain, **OTHERS}.items():
+        files, functions, lines, unsafe = rust(args.tree, paths)
+        text = "-"
+        if args.kernel_rust and title == "Rust, bpf/":
+            text = text_bytes(args.kernel_rust, OURS)
+        elif args.kernel_rust and "domain" in title:
+            text = text_bytes(args.kernel_rust, re.compile(r"_R.*6kernel3bpf6domain(?!.*5tests)"))
+        print(row(title, files, functions, lines, unsafe, f"{100 * unsafe / max(lines, 1):.1f}", text))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
