@@ -31,7 +31,7 @@ struct bpf_wq;
  * @work: drains @objects and @progs in hard interrupt context
  * @overflow_work: drains @overflow in task context
  * @draining: the object whose operation is being performed, this structure
- *            while programs are put, or NULL
+ *            during the rest of a drain, or NULL
  * @running: the timer whose callback is running, or NULL
  * @running_task: the task in which it is running, on PREEMPT_RT
  * @depth: how many drains in a row were caused by the one before; the highest

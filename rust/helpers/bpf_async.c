@@ -4,10 +4,13 @@
 #include <linux/bpf_async.h>
 #include <linux/cpumask.h>
 #include <linux/filter.h>
+#include <linux/hrtimer.h>
+#include <linux/hrtimer_bases.h>
 #include <linux/irqflags.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/workqueue.h>
 
 #ifdef CONFIG_BPF_ASYNC_RUST
@@ -43,8 +46,30 @@ __rust_helper void *rust_helper_bpf_async_running(void)
 __rust_helper void rust_helper_bpf_async_set_running(void *timer)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		this_cpu_write(bpf_async_cpu.running_task, current);
+		this_cpu_write(bpf_async_cpu.running_task, (timer ? current : NULL));
 	this_cpu_write(bpf_async_cpu.running, timer);
+}
+
+/*
+ * The time of a timer's clock. A timer that another CPU is moving is on no clock
+ * for a moment. It is taken for one of CLOCK_MONOTONIC then, which is never ahead
+ * of CLOCK_BOOTTIME. A bpf_timer is on no other clock.
+ */
+__rust_helper s64 rust_helper_bpf_async_timer_now(const struct hrtimer *timer)
+{
+	const struct hrtimer_clock_base *base = READ_ONCE(timer->base);
+
+	return base->clockid == CLOCK_BOOTTIME ? ktime_get_boottime() : ktime_get();
+}
+
+__rust_helper void rust_helper_bpf_async_preempt_disable(void)
+{
+	preempt_disable_notrace();
+}
+
+__rust_helper void rust_helper_bpf_async_preempt_enable(void)
+{
+	preempt_enable_notrace();
 }
 
 __rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)

@@ -38,8 +38,9 @@ impl RawList {
     /// invariants of [`RawList`].
     #[inline]
     pub unsafe fn from_ptr<'a>(head: *mut bindings::llist_head) -> &'a Self {
-        // CAST: `RawList` is transparent over `Opaque<llist_head>`, which is over `llist_head`.
-        // SAFETY: By the safety requirements of this function.
+        // CAST: `RawList` is transparent over `llist_head`.
+        // INVARIANT: The caller guarantees them.
+        // SAFETY: The caller guarantees that the head is valid.
         unsafe { &*head.cast::<Self>() }
     }
 

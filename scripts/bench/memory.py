@@ -27,7 +27,7 @@ RUST_NAMES = re.compile(r"kernel::(bpf|llist|irq_work|sync::rcu::callback|time::
 # What KUnit has in the kernel, and what only a module of one's own uses.
 TEST_NAMES = re.compile(r"kunit|::tests::|doctest|KUNIT|TEST_|RcuBox<i32>")
 NOT_OURS = re.compile(r"^__(BTF_ID|ksymtab|kstrtab|export|UNIQUE|initcall|crc|addressable)")
-MODULE_NAMES = re.compile(r"container::Domain")
+MODULE_NAMES = re.compile(r"kernel::bpf::domain\b")
 # Object files of the machinery: (file, names that belong to it or None for all).
 FILES = {"c": (("kernel/bpf/helpers.o", C_NAMES),),
          "rust": (("kernel/bpf/helpers.o", C_NAMES), ("kernel/bpf/async_rust.o", None),

@@ -10,6 +10,9 @@
 //!                               freed ◄────────────── RCU grace period
 //! ```
 //!
+//! For BPF, the container of an object is a map, and a callback is a subprogram together with its
+//! program. The payload is an `hrtimer` or a `work_struct`.
+//!
 //! # Lifetime
 //!
 //! An operation finds the object through the slot, inside an RCU read side of its own. It takes no
@@ -112,7 +115,7 @@ pub(crate) unsafe trait Container: Sync {
 ///
 /// # Safety
 ///
-/// `KIND` must be that of `Self`.
+/// `KIND` must be that of `Self`, and any thread must be able to use a payload.
 pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
     /// The kind.
     const KIND: Kind;
@@ -147,6 +150,7 @@ pub(crate) struct AsyncCb<P, C> {
     _pin: PhantomPinned,
 }
 
+// `AsyncCb<_, ()>` is an object whose type of callbacks is not known: the layout is the same.
 static_assert!(offset_of!(AsyncCb<Timer, ()>, head) == 0);
 static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
 
@@ -168,10 +172,16 @@ pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
 impl Head {
     /// Drops a reference, where `call_rcu()` can be called: not with interrupts disabled, unless in a
     /// drain.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference, which it gives up. The object may be freed when its last read
+    /// side ends, or at once if there is none.
     #[doc(alias = "bpf_async_refcount_put")]
     #[inline]
-    pub(crate) fn put(&self) {
-        if let Some(last) = self.dec() {
+    pub(crate) unsafe fn put(&self) {
+        // SAFETY: The caller gives up a reference.
+        if let Some(last) = unsafe { self.dec() } {
             // SAFETY: `rcu_free` accepts each object, and the context is as documented.
             unsafe { last.call_rcu(Self::rcu_free) };
         }
@@ -185,11 +195,12 @@ impl Head {
     /// Interrupts enabled, inside the read side in which the object was found.
     #[cold]
     #[inline(never)]
-    pub(crate) fn cancel_deferred_sync(&self) {
+    pub(crate) fn revoke_deferred(&self) {
         // `node` and `word` may be an `rcu_head` by now. Do not use them without a reference.
         if self.tryget() {
             self.revoke_sync();
-            self.put();
+            // SAFETY: The reference was taken above.
+            unsafe { self.put() };
         }
     }
 
@@ -218,6 +229,7 @@ impl Head {
     ///
     /// RCU calls this with the `rcu_head` of an object that has no reference.
     #[doc(alias = "bpf_async_cb_rcu_free")]
+    #[doc(alias = "bpf_async_cb_rcu_tasks_trace_free")]
     unsafe extern "C" fn rcu_free(rcu: *mut bindings::callback_head) {
         // CAST: The `rcu_head` is at the beginning of the head.
         // SAFETY: RCU does not pass NULL.
@@ -234,7 +246,8 @@ impl Head {
                 .try_cancel()
         {
             // The timer function is running. It is an RCU reader, so wait for it.
-            // SAFETY: No context has a reference, and an RCU callback can call `call_rcu()`.
+            // INVARIANT: RCU returns the object, which has no reference.
+            // SAFETY: An RCU callback can call `call_rcu()`.
             unsafe { Unreferenced(this).call_rcu(Self::rcu_free) };
             return;
         }
@@ -308,10 +321,11 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
 #[repr(transparent)]
 pub(crate) struct Slot<P: Payload<C>, C: AsyncCallback>(Atomic<*mut AsyncCb<P, C>>);
 
-// SAFETY: A slot may be used by any thread: the objects are `Sync` in what they offer here, owners of
-// callbacks are `Send`, and callbacks are called in any thread.
+// SAFETY: A slot may be used by any thread: payloads are locked or atomic on the C side, as `Payload`
+// requires, owners of callbacks are `Send`, and callbacks are called in any thread.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Send for Slot<P, C> {}
-// SAFETY: Each operation on a slot is an atomic operation on its pointer.
+// SAFETY: As a slot may be used by any thread, it may be used by several at once: each operation on it
+// is an atomic operation on its pointer.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Sync for Slot<P, C> {}
 
 impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
@@ -399,7 +413,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// no context can see it. Nothing happens if the slot is empty.
     ///
     /// Any context, NMI included: what cannot be done there is deferred, without memory.
-    #[doc(alias = "__bpf_async_cancel_and_free")]
+    #[doc(alias = "bpf_async_cancel_and_free")]
     #[inline]
     pub(crate) fn cancel_and_free(&self) {
         if self.0.load(Relaxed).is_null() {
@@ -427,10 +441,12 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         // Litmus: callback-freed, container-gone.
         cb.callback.set_freed();
         if must_defer() {
-            deferred::queue_detached(&cb.head, Op::CANCEL);
+            // SAFETY: The slot's reference is given up.
+            unsafe { deferred::queue_detached(&cb.head, Op::CANCEL) };
         } else {
             P::cancel(cb);
-            cb.head.put();
+            // SAFETY: The slot's reference is given up.
+            unsafe { cb.head.put() };
         }
     }
 }

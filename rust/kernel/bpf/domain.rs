@@ -55,9 +55,15 @@ use core::{
     ptr::NonNull, //
 };
 
-/// A callback. It is dropped in softirq context, so its destructor must not sleep.
+/// A callback.
+///
+/// It is dropped in softirq context, or by the caller of `set_callback` if that fails, so its destructor
+/// must not sleep. It must not own its [`Domain`], see there.
 pub trait AsyncFn: Send + Sync + 'static {
-    /// Runs in softirq context for a timer, and in task context for a work item, where it may sleep.
+    /// Runs in softirq context for a timer, and in task context for a work item.
+    ///
+    /// A work item may sleep. It runs in an RCU Tasks Trace read side with migration disabled, so it must
+    /// not wait for a grace period of that flavour, and delays all of them while it sleeps.
     fn call(&self);
 }
 
@@ -68,8 +74,10 @@ pub trait AsyncFn: Send + Sync + 'static {
 /// struct. A callback that owns its own timer or work item keeps it from being dropped. Break such a
 /// circle with `cancel()`, or by setting another callback.
 ///
-/// A domain that is leaked does not wait. A module that leaks it must not be unloaded. The same holds
-/// for the handles of [`HrTimer`](crate::time::hrtimer::HrTimer).
+/// A domain that is not dropped does not wait. A module must drop its domain itself before it is
+/// unloaded: it must not leak it, and no callback and nothing else that outlives the module may own it,
+/// also not through an `Arc`. The same holds for the handles of
+/// [`HrTimer`](crate::time::hrtimer::HrTimer).
 pub struct Domain(Arc<Live>);
 
 /// # Invariants
@@ -123,6 +131,11 @@ struct Ops {
 }
 
 /// The part of a callback that is the same for all types.
+///
+/// # Invariants
+///
+/// It is the `inner` of a `Typed<T>` in a `KBox`, whose provenance is exposed, and `ops` is that of
+/// `Typed<T>`.
 #[repr(C)]
 struct Inner {
     rcu: Opaque<bindings::callback_head>,
@@ -160,7 +173,7 @@ impl<T: AsyncFn> Typed<T> {
     /// `inner` must be that of a valid `Typed<T>`.
     unsafe fn call(inner: NonNull<Inner>) {
         // CAST: `inner` is the first field.
-        // SAFETY: By the safety requirements, it is that of a `Typed<T>`.
+        // SAFETY: The caller guarantees that it is that of a `Typed<T>`.
         unsafe { inner.cast::<Self>().as_ref() }.function.call();
     }
 
@@ -169,7 +182,8 @@ impl<T: AsyncFn> Typed<T> {
     /// RCU calls this with the `rcu_head` of a `Typed<T>` that has no reference.
     unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
         // CAST: The `rcu_head` is the first field of the first field.
-        // SAFETY: The memory comes from a `KBox`, and nothing uses it.
+        // SAFETY: The memory comes from a `KBox`. The last reference was dropped a grace period ago, so
+        // nothing uses it.
         let this = unsafe { KBox::from_raw(rcu.cast::<Self>()) };
         let live = this.inner.live.clone();
         drop(this);
@@ -194,6 +208,7 @@ impl RustCallback {
         if !live.count.inc_not_zero() {
             return Err(EPERM);
         }
+        // INVARIANT: It goes into a `Typed<T>` in a `KBox` below.
         let inner = Inner {
             rcu: Opaque::uninit(),
             refs: Refcount::new(1),
@@ -218,8 +233,9 @@ impl Drop for RustCallback {
     fn drop(&mut self) {
         if self.inner().refs.dec_and_test() {
             // CAST: The `rcu_head` is the first field.
-            // SAFETY: No reference is left, and `free` is the function for this type. In NMI this must
-            // not happen: see `RustTimer`.
+            // SAFETY: No reference is left, and by the type invariants `free` is the function for this
+            // type. `Domain::drop` calls `rcu_barrier()` before its code can go away. The cells of this
+            // module's slots drop no callback in NMI, see `RustTimer`.
             unsafe { call_rcu_hurry(self.0.as_ptr().cast(), self.inner().ops.free) };
         }
     }
@@ -244,7 +260,8 @@ unsafe impl ForeignOwnable for RustCallback {
     }
 
     unsafe fn borrow<'a>(ptr: *mut c_void) -> &'a Inner {
-        // SAFETY: The reference that comes with the pointer keeps the callback for `'a`.
+        // SAFETY: The caller holds the reference, or is an RCU reader that began before it was
+        // dropped. RCU keeps the callback for `'a` then.
         unsafe { &*ptr.cast() }
     }
 
@@ -254,7 +271,8 @@ unsafe impl ForeignOwnable for RustCallback {
     }
 }
 
-// SAFETY: A callback is freed an RCU grace period after its last reference was dropped.
+// SAFETY: A callback is freed an RCU grace period after its last reference was dropped. An `AsyncFn` is
+// `Sync`. An `Inner` is aligned for a pointer.
 unsafe impl Callback for RustCallback {}
 
 impl AsyncCallback for RustCallback {
@@ -265,7 +283,7 @@ impl TimerCallback for RustCallback {
     const TIMER_FN: raw::Function = bpf_async_rust_timer_cb;
 
     fn call(callback: CallbackRef<'_, Self>) {
-        // SAFETY: This is the function of the type that `callback` was made for.
+        // SAFETY: By the type invariants of `Inner`, this is the function for its type.
         unsafe { (callback.callback.ops.call)(callback.callback.as_ptr()) };
     }
 }
@@ -284,7 +302,7 @@ impl WorkCallback for RustCallback {
     }
 
     unsafe fn call(refs: &Self, _value: *mut c_void, _guard: &tasks_trace::Guard) {
-        // SAFETY: This is the function of the type that the callback was made for.
+        // SAFETY: By the type invariants of `Inner`, this is the function for its type.
         unsafe { (refs.inner().ops.call)(refs.0) };
     }
 }
@@ -318,7 +336,8 @@ struct Kmalloc;
 
 static KMALLOC: Kmalloc = Kmalloc;
 
-// SAFETY: `kmalloc_nolock()` returns memory that `kfree()` accepts. The static is always valid.
+// SAFETY: `kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that
+// `kfree()` accepts. The static is always valid.
 unsafe impl Container for Kmalloc {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: This FFI call has no requirements.

@@ -56,6 +56,7 @@ use core::{
 /// Changes a reference count of C unless it is `unless`. Returns whether it did. Any context; Full if
 /// it did.
 #[inline]
+#[must_use]
 pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
     let mut old = count.load(Relaxed);
     while old != unless {
@@ -134,14 +135,15 @@ unsafe impl AlwaysRefCounted for Prog {
         #[cold]
         #[inline(never)]
         fn last(obj: NonNull<Prog>) {
-            // The CPU has to stay the same and online until its `irq_work` is raised.
-            let _guard = sched::read_lock();
             // CAST: `Prog` is transparent over `bpf_prog_aux`.
             // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes
-            // a reference meanwhile, it never drops the last one, which is on the list.
+            // a reference meanwhile, it never drops the last one, which is on the list. The CPU
+            // stays the same and online until its `irq_work` is raised, also on PREEMPT_RT.
             unsafe {
+                bindings::bpf_async_preempt_disable();
                 let node = bindings::bpf_async_aux_node(obj.as_ptr().cast());
                 defer_put(NonNull::new_unchecked(node));
+                bindings::bpf_async_preempt_enable();
             }
         }
 
@@ -173,8 +175,8 @@ impl<'a> Subprog<'a> {
     unsafe fn find(aux: *mut bindings::bpf_prog_aux, function: usize) -> Option<Self> {
         // SAFETY: Array and count are constant after the program was loaded. A program without
         // subprograms has the count 0.
-        let funcs = unsafe { (*aux).func };
-        for i in 0..unsafe { (*aux).real_func_cnt } as usize {
+        let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt) };
+        for i in 0..count as usize {
             // INVARIANT: An entry of `aux->func`.
             // SAFETY: The index is in bounds, and entries are not NULL.
             let func = Self(
@@ -267,6 +269,7 @@ impl ProgCallback {
 impl Drop for ProgCallback {
     #[inline]
     fn drop(&mut self) {
+        // INVARIANT: The reference keeps the program until it is given up below.
         let prog = Subprog(self.0, PhantomData).prog();
         // SAFETY: By the type invariants there is a reference, which is given up here.
         unsafe { Prog::dec_ref(NonNull::from(prog)) };
@@ -295,7 +298,8 @@ unsafe impl ForeignOwnable for ProgCallback {
 
     #[inline]
     unsafe fn borrow<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // INVARIANT: The reference that comes with the pointer keeps the program for `'a`.
+        // INVARIANT: The caller holds the reference, or is an RCU reader that began before it was
+        // dropped. RCU keeps the program for `'a` then.
         // SAFETY: `into_foreign` does not return NULL.
         Subprog(unsafe { NonNull::new_unchecked(ptr.cast()) }, PhantomData)
     }
@@ -308,7 +312,8 @@ unsafe impl ForeignOwnable for ProgCallback {
 }
 
 // SAFETY: A program and its subprograms are freed an RCU grace period after the last reference was
-// put; if it is sleepable, an RCU Tasks Trace grace period, which includes one of RCU.
+// put; if it is sleepable, an RCU Tasks Trace grace period, which includes one of RCU. What is used of
+// them is constant. A `struct bpf_prog` is aligned for a pointer.
 unsafe impl Callback for ProgCallback {}
 
 impl AsyncCallback for ProgCallback {

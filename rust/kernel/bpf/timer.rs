@@ -76,8 +76,10 @@ impl Timer {
     /// waiting forever.
     #[cold]
     fn start_in_callback(&self, nanos: i64, mode: Mode) {
+        // SAFETY: The timer is set up.
+        let now = unsafe { bindings::bpf_async_timer_now(self.0.as_ptr()) };
         // SAFETY: `Head::rcu_free` cancels the timer before it frees the object.
-        unsafe { self.0.start(nanos.max(self.0.now()), mode) }
+        unsafe { self.0.start(nanos.max(now), mode) }
     }
 
     /// Cancels the timer unless its function is running. Returns whether it is not running.
@@ -113,7 +115,7 @@ impl Timer {
     fn cancel_sync<C: TimerCallback>(cb: &TimerCb<C>, guard: sched::Guard) -> Result<c_int> {
         cb.callback().take();
         if !cb.head().deferred_idle() {
-            cb.head().cancel_deferred_sync();
+            cb.head().revoke_deferred();
         }
         match cb.payload().0.try_to_cancel() {
             ..0 => cb.payload().cancel_running(guard),
@@ -156,9 +158,11 @@ impl Timer {
         // Litmus: start-fires, cancel-reinstall.
         if let Some(callback) = cb.callback_ref(&guard) {
             // Timer callbacks do not nest on a CPU.
-            set_running_timer(timer.cast());
+            // SAFETY: The object stays valid until this function returns.
+            unsafe { set_running_timer(timer.cast()) };
             C::call(callback);
-            set_running_timer(null_mut());
+            // SAFETY: NULL is allowed.
+            unsafe { set_running_timer(null_mut()) };
         }
         raw::no_restart()
     }
@@ -185,6 +189,9 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
 impl<C: TimerCallback> Slot<Timer, C> {
     /// Starts the timer, or moves its expiry.
     ///
+    /// It takes no reference: an object that is freed meanwhile is cancelled once more after the grace
+    /// period that this read side delays.
+    ///
     /// # Errors
     ///
     /// - `EINVAL` if there is no timer, or no callback.
@@ -203,7 +210,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
             return Err(EINVAL);
         }
         if !cb.head().deferred_idle() {
-            cb.head().cancel_deferred_sync();
+            cb.head().revoke_deferred();
         }
         cb.payload().start(nanos, mode);
         Ok(())
@@ -211,7 +218,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
 
     #[inline(never)]
     fn start_irqs_off(&self, op: Op) -> Result {
-        // SAFETY: Interrupts are disabled.
+        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {
@@ -281,7 +288,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
         if !cb.head().deferred_idle() {
-            cb.head().cancel_deferred_sync();
+            cb.head().revoke_deferred();
         }
         match cb.payload().0.try_to_cancel() {
             // As in C, where -1 is what `hrtimer_try_to_cancel()` has returned.
@@ -292,7 +299,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
 
     #[inline(never)]
     fn cancel_irqs_off(&self) -> Result<c_int> {
-        // SAFETY: Interrupts are disabled.
+        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
         let guard = unsafe { sched::Implied::new() };
         self.get(&guard)?.head().queue_irqs_off(Op::CANCEL)?;
         Err(ECANCELED)
@@ -305,6 +312,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
 /// # Invariants
 ///
 /// `cancelling` of the timer includes this.
+#[must_use = "the count is undone when this is dropped"]
 struct Cancelling<'a, C>(&'a TimerCb<C>);
 
 impl<'a, C> Cancelling<'a, C> {

@@ -32,6 +32,10 @@ use crate::{
 };
 
 /// The work item of an object.
+///
+/// # Invariants
+///
+/// The `work_struct` was set up, and does not move.
 #[doc(alias = "bpf_work")]
 #[repr(transparent)]
 pub(crate) struct WorkItem(Opaque<bindings::work_struct>);
@@ -65,6 +69,7 @@ pub(crate) trait WorkCallback: AsyncCallback {
 }
 
 /// What [`WorkCallback::acquire`] found.
+#[must_use]
 pub(crate) enum Acquired<R> {
     /// The references.
     Refs(R),
@@ -79,12 +84,16 @@ impl WorkItem {
         self.0.get()
     }
 
-    /// Queues the work item of `cb`, together with a reference that the caller gives up. Drops the
-    /// reference if the work item is pending already.
-    fn schedule<C>(cb: &WorkCb<C>) {
+    /// Queues the work item of `cb`, with a reference for the run.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference, which it gives up.
+    unsafe fn schedule<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up, and the reference keeps it until it has run.
         if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } {
-            cb.head().put();
+            // SAFETY: It is pending already, so this reference is not needed.
+            unsafe { cb.head().put() };
         }
     }
 
@@ -92,7 +101,8 @@ impl WorkItem {
     fn cancel_work<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up.
         if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } {
-            cb.head().put();
+            // SAFETY: The reference for the run that was cancelled.
+            unsafe { cb.head().put() };
         }
     }
 
@@ -101,7 +111,8 @@ impl WorkItem {
     pub(crate) fn process_op(cb: &WorkCb, op: Op) {
         if op.as_start().is_some() {
             cb.head().get();
-            Self::schedule(cb);
+            // SAFETY: The reference was taken just now.
+            unsafe { Self::schedule(cb) };
         } else if op.is_cancel() {
             Self::cancel_work(cb);
         }
@@ -119,7 +130,8 @@ impl WorkItem {
         // SAFETY: The reference of this run keeps the object until `put()`.
         let cb = unsafe { WorkCb::<C>::from_payload(work.cast()) };
         Self::run(cb);
-        cb.head().put();
+        // SAFETY: The reference of this run is given up.
+        unsafe { cb.head().put() };
     }
 
     /// Calls the callback, if there is one.
@@ -166,6 +178,7 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
 
     unsafe fn setup(this: *mut Self, _config: ()) {
         // CAST: `WorkItem` is transparent over `work_struct`.
+        // INVARIANT: Set up here.
         // SAFETY: The payload is valid for writes and stays where it is. `WORK_FN` is the function for
         // `C`.
         unsafe { bindings::bpf_async_init_work(this.cast(), Some(C::WORK_FN)) };
@@ -208,13 +221,14 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
         if !cb.head().tryget() {
             return Err(ENOENT);
         }
-        WorkItem::schedule(cb);
+        // SAFETY: The reference was taken above.
+        unsafe { WorkItem::schedule(cb) };
         Ok(())
     }
 
     #[inline(never)]
     fn start_irqs_off(&self) -> Result {
-        // SAFETY: Interrupts are disabled.
+        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if !cb.callback().is_set() {

@@ -29,7 +29,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             ASYNC_CB,
-            "if self.tryget() {\n            self.revoke_sync();\n            self.put();\n        }",
+            "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
             "self.revoke_sync();",
         )],
     },
@@ -39,7 +39,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             ASYNC_CB,
-            "if self.tryget() {\n            self.revoke_sync();\n            self.put();\n        }",
+            "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
             "self.revoke_sync();",
         )],
     },
@@ -154,8 +154,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "call_rcu() with interrupts disabled",
         changes: &[(
             DEFERRED,
-            "let Some(last) = self.dec() else { return };",
-            "let Some(last) = self.dec() else { return };\n        return unsafe { last.call_rcu(Head::rcu_free) };\n        #[allow(unreachable_code)]",
+            "let cpu = Cpu::this();\n        if cpu.is_draining() {\n            cpu.mark_nested();\n        }\n        let node",
+            "return unsafe { last.call_rcu(Head::rcu_free) };\n        #[allow(unreachable_code)]\n        let cpu = Cpu::this();\n        let node",
         )],
     },
     Mutation {

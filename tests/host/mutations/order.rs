@@ -137,6 +137,6 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "past-stays-past",
         model: "order_past_in_callback_is_now",
         says: "started in the past",
-        changes: &[(TIMER, "nanos.max(self.0.now())", "nanos")],
+        changes: &[(TIMER, "nanos.max(now)", "nanos")],
     },
 ];

@@ -37,12 +37,14 @@ use core::marker::PhantomData;
 const NONE: usize = 0;
 const FREED: usize = 1;
 
-/// What can own a callback in a [`CallbackCell`]. It can be dropped in any context.
+/// What can own a callback in a [`CallbackCell`].
 ///
 /// # Safety
 ///
 /// - What [`ForeignOwnable::borrow`] returns must be valid for RCU readers that began before the
-///   owner was dropped, and several contexts may borrow it at once.
+///   owner was dropped, although `from_foreign` may be called meanwhile. Several contexts may borrow it
+///   at once.
+/// - It must be possible to drop an owner in each context in which the user of the cell does.
 /// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
 pub(crate) unsafe trait Callback: ForeignOwnable + Send {}
 
@@ -77,8 +79,9 @@ impl<C: Callback> CallbackCell<C> {
     #[inline]
     pub(crate) fn load<'g>(&self, _guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
         let word = self.0.load(Acquire);
-        // SAFETY: By the type invariants the word comes from `into_foreign`. The read side began
-        // before the word was exchanged, if it was, and lasts for `'g`.
+        // SAFETY: By the type invariants the word comes from `into_foreign`. If the word was exchanged
+        // meanwhile, the read side began before that, and `Callback` guarantees that the borrow is
+        // valid until it ends.
         (word > FREED).then(|| unsafe { C::borrow(word as *mut c_void) })
     }
 

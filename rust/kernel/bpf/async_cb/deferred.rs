@@ -106,7 +106,7 @@ impl Cpu {
         unsafe { RawList::from_ptr(&raw mut (*self.0.get()).overflow) }
     }
 
-    /// The object whose operation is being performed, or this CPU's state while programs are put.
+    /// The object whose operation is being performed, or this CPU's state during the rest of a drain.
     #[inline]
     fn draining(&self) -> &Atomic<*mut c_void> {
         // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
@@ -159,8 +159,8 @@ impl Cpu {
 
     /// Adds a node to a list of this CPU, and raises the `irq_work` for the first one.
     ///
-    /// A CPU that goes down has run its `irq_work`s for the last time when it is marked offline. A
-    /// hotplug callback drains its lists then.
+    /// A CPU that is marked offline runs its `irq_work`s once more, and then no longer. A hotplug
+    /// callback drains its lists.
     ///
     /// # Safety
     ///
@@ -193,7 +193,7 @@ impl Cpu {
     #[inline(never)]
     fn drain_rest(&self, of: &Self) {
         self.put_progs(of);
-        self.kick_overflow();
+        self.kick_overflow(self);
     }
 
     /// Drains the lists of another CPU, which is offline. `self` is the current one. Interrupts
@@ -202,7 +202,7 @@ impl Cpu {
         self.begin_drain();
         self.drain_objects(of.objects());
         self.drain_rest(of);
-        of.kick_overflow();
+        self.kick_overflow(of);
     }
 
     /// Drains the overflow list of `of`. `self` is the current CPU. Task context, interrupts
@@ -211,7 +211,7 @@ impl Cpu {
         self.depth().store(0, Relaxed);
         self.drain_objects(of.overflow());
         // If there is more again, other tasks run before it.
-        self.kick_overflow();
+        self.kick_overflow(self);
     }
 
     /// Performs what is queued for the objects on `list`. Interrupts are disabled, and the caller
@@ -239,16 +239,20 @@ impl Cpu {
         // is given to RCU belongs to the list alone.
         let head = unsafe { object.as_ref() };
         for _ in 0..ROUNDS {
-            match head.begin() {
+            // SAFETY: The object was taken off a list.
+            match unsafe { head.begin() } {
                 // SAFETY: The queue's reference is still there.
                 Begun::Perform(op) => unsafe { Head::process_op(object, op) },
                 Begun::CallRcu => {
-                    // SAFETY: The last reference is gone. A drain can call `call_rcu()`.
+                    // INVARIANT: `set_call_rcu` has passed on the object without a reference.
+                    // SAFETY: A drain can call `call_rcu()`.
                     return unsafe { Unreferenced(object).call_rcu(Head::rcu_free) };
                 }
             }
-            if let Completed::Idle = head.complete() {
-                return head.put();
+            // SAFETY: An operation was performed.
+            if let Completed::Idle = unsafe { head.complete() } {
+                // SAFETY: The queue's reference is the caller's.
+                return unsafe { head.put() };
             }
         }
         // SAFETY: The object is on no list, and no context adds it while its word is not `IDLE`.
@@ -266,13 +270,17 @@ impl Cpu {
         self.draining().store(null_mut(), Relaxed);
     }
 
-    /// Schedules the work item for the overflow list. The caller holds no lock of a workqueue.
-    /// Litmus: late-work.
-    fn kick_overflow(&self) {
-        if !self.overflow().is_empty() {
-            // SAFETY: The work is static, and was set up at boot.
-            unsafe { bindings::bpf_async_schedule_work(&raw mut (*self.0.get()).overflow_work) };
+    /// Schedules the work item for the overflow list of `of`. `self` is the current CPU. The caller
+    /// holds no lock of a workqueue. Litmus: late-work.
+    fn kick_overflow(&self, of: &Self) {
+        if of.overflow().is_empty() {
+            return;
         }
+        // What queueing a work item calls can be traced as well.
+        self.draining().store(self.0.get().cast(), Relaxed);
+        // SAFETY: The work is static, and was set up at boot.
+        unsafe { bindings::bpf_async_schedule_work(&raw mut (*of.0.get()).overflow_work) };
+        self.draining().store(null_mut(), Relaxed);
     }
 }
 
@@ -303,14 +311,22 @@ impl Head {
         if !self.tryget() {
             return Err(ENOENT);
         }
-        queue(cpu, self, op, false);
+        // SAFETY: The reference was taken above.
+        unsafe { store_and_add(cpu, self, op, false) };
         Ok(())
     }
 
     /// Drops a reference with interrupts disabled, where `call_rcu()` cannot be called.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference, which it gives up.
     #[inline]
-    fn put_irqs_off(&self) {
-        let Some(last) = self.dec() else { return };
+    unsafe fn put_irqs_off(&self) {
+        // SAFETY: The caller gives up a reference.
+        let Some(last) = (unsafe { self.dec() }) else {
+            return;
+        };
         let cpu = Cpu::this();
         if cpu.is_draining() {
             cpu.mark_nested();
@@ -322,9 +338,12 @@ impl Head {
     }
 }
 
-/// Queues the last operation of a detached object, and passes on the slot's reference. Interrupts
-/// disabled, or NMI.
-pub(crate) fn queue_detached(head: &Head, op: Op) {
+/// Queues the last operation of a detached object. Interrupts disabled, or NMI.
+///
+/// # Safety
+///
+/// The caller must hold the slot's reference, which it gives up.
+pub(crate) unsafe fn queue_detached(head: &Head, op: Op) {
     let cpu = Cpu::this();
     let mut overflow = false;
 
@@ -334,15 +353,21 @@ pub(crate) fn queue_detached(head: &Head, op: Op) {
             cpu.mark_nested();
         }
     }
-    queue(cpu, head, op, overflow);
+    // SAFETY: The caller gives up a reference.
+    unsafe { store_and_add(cpu, head, op, overflow) };
 }
 
-/// Stores `op` in an object, and adds the object to a list unless it is on one. The caller's
-/// reference goes to the queue, or is dropped.
+/// Stores `op` in an object, and adds the object to a list unless it is on one.
+///
+/// # Safety
+///
+/// The caller must hold a reference, which goes to the queue or is dropped. Interrupts must be disabled.
 #[inline]
-fn queue(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
-    if let Queued::Superseded = head.queue(op) {
-        return head.put_irqs_off();
+unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
+    // SAFETY: The caller holds a reference. If it is the queue's now, the object is added below.
+    if let Queued::Superseded = unsafe { head.queue(op) } {
+        // SAFETY: The reference was not passed on.
+        return unsafe { head.put_irqs_off() };
     }
     let node = Head::node(head.as_ptr());
     // SAFETY: The word was `IDLE`, so the object was on no list, and no other context adds it now.
@@ -380,8 +405,12 @@ pub(crate) fn running_timer() -> *mut c_void {
 }
 
 /// Says which timer's callback is running on this CPU. Softirq.
+///
+/// # Safety
+///
+/// `timer` must be NULL, or that of an object that stays valid until this is called with NULL.
 #[inline]
-pub(crate) fn set_running_timer(timer: *mut c_void) {
+pub(crate) unsafe fn set_running_timer(timer: *mut c_void) {
     // SAFETY: This FFI call has no requirements.
     unsafe { bindings::bpf_async_set_running(timer) }
 }

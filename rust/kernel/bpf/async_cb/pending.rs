@@ -35,6 +35,9 @@
 //! - `kind`: constant.
 //! - `cancelling`: belongs to [`Timer`](super::super::timer::Timer). It is here because a timer
 //!   would not fit into 128 bytes otherwise.
+//!
+//! The litmus tests `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], `retire` about
+//! [`Unreferenced::set_call_rcu`].
 
 use crate::{
     bindings,
@@ -168,9 +171,14 @@ pub(crate) enum Completed {
 
 /// The head of each object.
 ///
+/// What drops references and reclaims objects is in `async_cb.rs`, and what adds them to the lists of a
+/// CPU in `deferred.rs`.
+///
 /// # Invariants
 ///
-/// - While `word` is neither `IDLE` nor `CALL_RCU`, one of `refs` belongs to the queue.
+/// While `refs` is not 0:
+///
+/// - If `word` is not `IDLE`, one of `refs` belongs to the queue.
 /// - `seq` is odd only while a drainer performs an operation of this object.
 #[repr(C)]
 pub(crate) struct Head {
@@ -187,7 +195,11 @@ static_assert!(offset_of!(Head, node) == 0);
 static_assert!(offset_of!(Head, refs) == size_of::<bindings::callback_head>());
 static_assert!(align_of::<Head>() >= align_of::<bindings::callback_head>());
 
-/// Proof that the last reference to an object is gone.
+/// Proof that the last reference to an object is gone, and the duty to free it.
+///
+/// # Invariants
+///
+/// The object is valid and has no reference, and there is one value of this type for it.
 #[must_use = "the object leaks"]
 pub(crate) struct Unreferenced(pub(super) NonNull<Head>);
 
@@ -205,7 +217,8 @@ impl Head {
         }
     }
 
-    /// Returns a pointer to the object that may access all of it.
+    /// Returns a pointer to the object that may access all of it, not only the head as a pointer made
+    /// from `&self` would. This compiles to nothing.
     #[inline]
     pub(crate) fn as_ptr(&self) -> NonNull<Self> {
         let ptr = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(self).addr());
@@ -232,6 +245,7 @@ impl Head {
     /// Not `Refcount::inc_not_zero()`: that checks for an overflow, which takes 8 instructions and
     /// would put `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and running
     /// work have one reference each, and each context that is in an operation has one.
+    #[must_use = "without a reference, the object may be freed"]
     #[inline]
     pub(crate) fn tryget(&self) -> bool {
         let refs = self.refs.as_atomic();
@@ -254,20 +268,29 @@ impl Head {
 
     /// Drops a reference. Any context; release ordering, and acquire for the last one.
     /// Litmus: link-reuse.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference, which it gives up.
     #[inline]
-    pub(crate) fn dec(&self) -> Option<Unreferenced> {
+    pub(crate) unsafe fn dec(&self) -> Option<Unreferenced> {
+        // INVARIANT: The last reference was dropped just now.
         self.refs
             .dec_and_test()
             .then(|| Unreferenced(self.as_ptr()))
     }
 
-    /// Edge `IDLE` or operation or `RUNNING` to operation. The caller holds a reference, which
-    /// belongs to the queue if this returns [`Queued::First`].
+    /// Edge `IDLE` or operation or `RUNNING` to operation.
     ///
     /// Full: [`Head::begin`] returns the operation after what its caller wrote before, and the
     /// newest one last. Litmus: deferred-op, newest-wins, node-reuse.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference. If this returns [`Queued::First`], it belongs to the queue, and
+    /// the caller must add the object to a list.
     #[inline]
-    pub(crate) fn queue(&self, op: Op) -> Queued {
+    pub(crate) unsafe fn queue(&self, op: Op) -> Queued {
         // INVARIANT: If `IDLE` was replaced, the caller's reference becomes the queue's.
         if self.word.xchg(op.0, Full) == IDLE {
             Queued::First
@@ -276,12 +299,16 @@ impl Head {
         }
     }
 
-    /// Edge operation to `RUNNING`, or `CALL_RCU` to nothing. For the drainer.
+    /// Edge operation to `RUNNING`, or `CALL_RCU` to nothing.
     ///
     /// Relaxed, then Full: a context that finds the operation gone from the word also finds `seq`
     /// odd. Litmus: settle, handover, deferred-op.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the drainer: it has taken the object off a list.
     #[inline]
-    pub(crate) fn begin(&self) -> Begun {
+    pub(crate) unsafe fn begin(&self) -> Begun {
         let seq = self.seq.load(Relaxed);
         self.seq.store(seq.wrapping_add(1), Relaxed);
         match Op::from_word(self.word.xchg(RUNNING, Full)) {
@@ -292,14 +319,17 @@ impl Head {
         }
     }
 
-    /// Edge `RUNNING` to `IDLE`, unless a newer operation was queued. For the drainer, once for each
-    /// [`Begun::Perform`].
+    /// Edge `RUNNING` to `IDLE`, unless a newer operation was queued.
     ///
     /// Release: a context that finds `seq` even also finds the operation performed.
     /// Litmus: settle, settle-undo. Full: either this finds the newer operation, or [`Head::queue`]
     /// finds `IDLE`. Litmus: settle-empty, newest-wins, handover, node-reuse.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the drainer, and call this once for each [`Begun::Perform`].
     #[inline]
-    pub(crate) fn complete(&self) -> Completed {
+    pub(crate) unsafe fn complete(&self) -> Completed {
         let seq = self.seq.load(Relaxed);
         self.seq.store(seq.wrapping_add(1), Release);
         // INVARIANT: If `RUNNING` was replaced, the queue's reference becomes the caller's.
@@ -352,7 +382,7 @@ impl Head {
 impl Unreferenced {
     /// Edge `IDLE` to `CALL_RCU`. Returns the object, which the caller adds to a list.
     ///
-    /// Relaxed: adding the object to a list orders this. Litmus: retire.
+    /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this. Litmus: retire.
     pub(crate) fn set_call_rcu(self) -> NonNull<Head> {
         // SAFETY: Without a reference, no other context uses the object.
         unsafe { self.0.as_ref() }.word.store(CALL_RCU, Relaxed);

@@ -104,7 +104,7 @@ fn order_past_in_callback_is_now() {
         slot.start(1, Mode::ABS).unwrap();
         assert_eq!(armed(), [1]);
         tick();
-        assert_eq!(armed(), [raw::NOW], "started in the past");
+        assert_eq!(armed(), [bindings::NOW], "started in the past");
         end(slot, map);
     });
 }

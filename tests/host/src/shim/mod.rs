@@ -207,9 +207,6 @@ pub mod time {
             use crate::{bindings, types::Opaque};
             use core::ffi::c_int;
 
-            /// The time on each clock.
-            pub const NOW: i64 = 1000;
-
             #[derive(Clone, Copy)]
             pub enum Clock {
                 Monotonic,
@@ -267,9 +264,8 @@ pub mod time {
                     unsafe { bindings::hrtimer_is_queued(self.0.get()) }
                 }
 
-                /// Time stands still here.
-                pub fn now(&self) -> i64 {
-                    NOW
+                pub fn as_ptr(&self) -> *mut bindings::hrtimer {
+                    self.0.get()
                 }
 
                 /// Nothing is traced here.
