@@ -64,6 +64,9 @@ mod tests {
             Ok(this)
         }
 
+        /// # Safety
+        ///
+        /// `work` must be that of a `Count`.
         unsafe extern "C" fn run(work: *mut bindings::irq_work) {
             // CAST: `work` is the first field.
             // SAFETY: Each test waits for the function before it drops the box.

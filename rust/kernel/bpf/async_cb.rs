@@ -235,21 +235,21 @@ impl Head {
         // SAFETY: RCU does not pass NULL.
         let this = unsafe { NonNull::new_unchecked(rcu.cast::<Self>()) };
 
-        // An operation that found the object before it was detached may have started the timer. No
-        // context can do so now: those that saw the object have left their read sides.
-        // Litmus: detached-start, detached-queue.
-        // CAST: The head is the first field of the object, whose payload is a timer.
         // SAFETY: The object is valid until it is freed below.
-        if unsafe { this.as_ref() }.kind == Kind::Timer
-            && !unsafe { this.cast::<AsyncCb<Timer, ()>>().as_ref() }
-                .payload
-                .try_cancel()
-        {
-            // The timer function is running. It is an RCU reader, so wait for it.
-            // INVARIANT: RCU returns the object, which has no reference.
-            // SAFETY: An RCU callback can call `call_rcu()`.
-            unsafe { Unreferenced(this).call_rcu(Self::rcu_free) };
-            return;
+        if unsafe { this.as_ref() }.kind == Kind::Timer {
+            // CAST: The head is the first field of the object, whose payload is a timer.
+            // SAFETY: The object is valid until it is freed below.
+            let cb = unsafe { this.cast::<AsyncCb<Timer, ()>>().as_ref() };
+            // An operation that found the object before it was detached may have started the timer.
+            // No context can do so now: those that saw the object have left their read sides.
+            // Litmus: detached-start, detached-queue.
+            if !cb.payload.try_cancel() {
+                // The timer function is running. It is an RCU reader, so wait for it.
+                // INVARIANT: RCU returns the object, which has no reference.
+                // SAFETY: An RCU callback can call `call_rcu()`.
+                unsafe { Unreferenced(this).call_rcu(Self::rcu_free) };
+                return;
+            }
         }
         // SAFETY: `Container::allocate` has returned the memory, and no context uses it. Plain
         // `kfree()` is allowed in an RCU callback, and its debug checks are wanted. The callback

@@ -130,8 +130,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "freed: a timer that is started",
         changes: &[(
             ASYNC_CB,
-            "if unsafe { this.as_ref() }.kind == Kind::Timer",
-            "if false",
+            "if !cb.payload.try_cancel() {",
+            "if false {",
         )],
     },
     Mutation {
@@ -140,8 +140,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "freed: a timer that is started",
         changes: &[(
             ASYNC_CB,
-            "if unsafe { this.as_ref() }.kind == Kind::Timer",
-            "if false",
+            "if !cb.payload.try_cancel() {",
+            "if false {",
         )],
     },
     Mutation {

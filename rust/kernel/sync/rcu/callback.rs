@@ -68,7 +68,7 @@ mod tests {
     }
 
     impl Counted {
-        fn new(calls: &Arc<Atomic<i32>>) -> Result<*mut bindings::callback_head> {
+        fn leak(calls: &Arc<Atomic<i32>>) -> Result<*mut bindings::callback_head> {
             let this = KBox::new(
                 Self {
                     rcu: Opaque::uninit(),
@@ -80,9 +80,12 @@ mod tests {
             Ok(KBox::into_raw(this).cast())
         }
 
+        /// # Safety
+        ///
+        /// RCU calls this with what `leak` has returned.
         unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
             // CAST: `rcu` is the first field.
-            // SAFETY: The pointer comes from `new`, and RCU calls this once.
+            // SAFETY: The pointer comes from `leak`, and RCU calls this once.
             let this = unsafe { KBox::from_raw(rcu.cast::<Self>()) };
             this.calls.add(1, Relaxed);
         }
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn called_after_readers() -> Result {
         let calls = Arc::new(Atomic::new(0), GFP_KERNEL)?;
-        let (first, second) = (Counted::new(&calls)?, Counted::new(&calls)?);
+        let (first, second) = (Counted::leak(&calls)?, Counted::leak(&calls)?);
 
         let guard = rcu::read_lock();
         // SAFETY: The head is valid until `free`, which is not part of a module.

@@ -250,6 +250,9 @@ mod tests {
             Ok(this)
         }
 
+        /// # Safety
+        ///
+        /// `timer` must be that of a `Count`.
         unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
             // CAST: The timer is the first field.
             // SAFETY: Each test cancels the timer before it drops the box.
