@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback", "rust_hrtimer_raw"]
-SUITES_RUST = ["rust_bpf_async", "rust_bpf_async_callback"]
+SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback"]
+SUITES_RUST = ["rust_hrtimer_raw", "rust_bpf_async", "rust_bpf_async_callback"]
 DOCTESTS = "rust_doctests_kernel"
 
 # Every suite is run through debugfs, where its results are then found.
