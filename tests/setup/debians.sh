@@ -7,7 +7,8 @@
 #   12-qemu   the same with qemu-utils of bookworm-backports
 #   12-user   the same as 12-qemu, for a user with sudo
 #   13        Debian 13
-# With KERNEL, a build folder, a guest is booted there too. Needs root,
+# With KERNEL, a build folder, a guest is booted there too. With COMMAND, such
+# as 'make run', that is what is done there at last. Needs root,
 # debootstrap and the network. The bare systems are kept in the folder DEBIANS
 # (/var/tmp/bpf-async-debians), the chroots are removed.
 
@@ -102,6 +103,8 @@ debian() {
 	inside make setup
 	inside python3 -B tests/setup/test_apt.py
 	[ -z "${KERNEL:-}" ] || boot
+	offline=()
+	[ -z "${COMMAND:-}" ] || inside bash -c "$COMMAND"
 }
 
 boot() {
