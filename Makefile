@@ -36,7 +36,7 @@ export IMPL DEBUG KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme test
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -53,6 +53,9 @@ doctor: ## list every tool, found and needed version, and what to do
 
 tree: ## the kernel source with our files in it; prints its path
 	@scripts/tree.sh
+
+stats: ## sizes of the Rust code, C beside it
+	@scripts/stats.py
 
 kernel: ## build the kernel; prints the image's path
 	@scripts/kernel.sh --always

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sizes of the Rust implementation, C beside it, and some of the kernel's own Rust files.
 
-    stats.py TREE [--kernel-c BUILD] [--kernel-rust BUILD]
+    stats.py [TREE]
 
-TREE is a kernel tree with our files in it. Code lines are those that are neither blank nor
+TREE is a kernel tree with our files in it (default: that of make tree). Code lines are those that are neither blank nor
 comment; tests, that is from the first kunit_tests on, do not count. The C code is what
-CONFIG_BPF_ASYNC_RUST leaves out of kernel/bpf/helpers.c. Text is counted in vmlinux.
+CONFIG_BPF_ASYNC_RUST leaves out of kernel/bpf/helpers.c. Text is counted in the vmlinux of the kernels
+that make kernel has built, without what KUnit and doctests add.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 BPF = ["rust/kernel/bpf.rs", "rust/kernel/bpf"]
 OTHERS = {"hrtimer.rs": ["rust/kernel/time/hrtimer.rs"], "workqueue.rs": ["rust/kernel/workqueue.rs"],
           "binder": ["drivers/android/binder"]}
-OURS = re.compile(r"_R.*6kernel3bpf(?!.*5tests)|bpf_async_(timer|wq)_|bpf_async_(drain|irq)|"
+OURS = re.compile(r"_R.*6kernel3bpf(?!.*(5tests|doctest|kunit))|bpf_async_(timer|wq)_|bpf_async_(drain|irq)|"
                   r"bpf_(timer_cb|wq_work)$|bpf_(timer|wq)_cancel_and_free$|bpf_timer_(init|set_callback|start|cancel)$")
 
 
@@ -71,10 +73,14 @@ def text_bytes(build, pattern):
 
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path)
-    parser.add_argument("--kernel-c", type=Path)
-    parser.add_argument("--kernel-rust", type=Path)
+    parser.add_argument("tree", type=Path, nargs="?")
     args = parser.parse_args(argv)
+    cache = Path(os.environ.get("BPF_ASYNC_CACHE") or Path.home() / ".cache/bpf-async")
+    args.tree = args.tree or max(cache.glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
+    if not args.tree or not (args.tree / BPF[0]).is_file():
+        sys.exit(f"error: there is no tree with our files in {args.tree or cache}; run 'make tree' first")
+    built = {impl: cache / "build" / f"{args.tree.name}-{impl}" for impl in ("c", "rust")}
+    args.kernel_c, args.kernel_rust = ((path if (path / "vmlinux").is_file() else None) for path in built.values())
     domain = [args.tree / "rust/kernel/bpf/domain.rs"]
     row = "{:<22} {:>5} {:>9} {:>10} {:>6} {:>8} {:>6}".format
     print(row("", "files", "functions", "code lines", "unsafe", "per 100", "text"))
@@ -90,7 +96,7 @@ def main(argv):
         if args.kernel_rust and title == "Rust, bpf/":
             text = text_bytes(args.kernel_rust, OURS)
         elif args.kernel_rust and "domain" in title:
-            text = text_bytes(args.kernel_rust, re.compile(r"_R.*6kernel3bpf6domain(?!.*5tests)"))
+            text = text_bytes(args.kernel_rust, re.compile(r"_R.*6kernel3bpf6domain(?!.*(5tests|doctest|kunit))"))
         print(row(title, files, functions, lines, unsafe, f"{100 * unsafe / max(lines, 1):.1f}", text))
 
 
