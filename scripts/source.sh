@@ -26,7 +26,7 @@ choose_version() {
 	versions=$(apt-cache -c="$apt/apt.conf" madison "$package" | awk '{ print $3 }' | sort -rV)
 	[ -n "$versions" ] || die "$package is gone from trixie-backports" \
 		"give your own tree: KSRC=/path/to/linux"
-	version=$(grep -m 1 "^$wanted[.-]" <<<"$versions") || {
+	version=$(grep -m 1 "^${wanted}[.-]" <<<"$versions") || {
 		version=$(head -n 1 <<<"$versions")
 		say "source: Linux $wanted is gone from trixie-backports, taking ${version%%-*}"
 	}

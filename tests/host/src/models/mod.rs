@@ -192,7 +192,6 @@ pub(crate) struct Map {
 // SAFETY: All threads of a model are one thread of the host.
 unsafe impl Sync for Map {}
 
-
 impl Map {
     pub(crate) fn new() -> &'static Self {
         let this: *mut Self = world().alloc("a map", size_of::<Self>()).cast();
