@@ -44,7 +44,9 @@ impl RawList {
         unsafe { &*head.cast::<Self>() }
     }
 
-    /// Returns whether the list is empty. Any context; no memory ordering.
+    /// Returns whether the list is empty.
+    ///
+    /// Any context; no memory ordering.
     #[doc(alias = "llist_empty")]
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -52,7 +54,9 @@ impl RawList {
         unsafe { bindings::llist_empty(self.0.get()) }
     }
 
-    /// Adds a node at the front. Returns whether the list was empty.
+    /// Adds a node at the front.
+    ///
+    /// Returns whether the list was empty.
     ///
     /// A fully ordered atomic read-modify-write: the consumer sees what was written to the node's
     /// object before. Any context, NMI included.
@@ -68,7 +72,9 @@ impl RawList {
         unsafe { bindings::llist_add(node.as_ptr(), self.0.get()) }
     }
 
-    /// Takes all nodes, the newest first. Any context; a fully ordered atomic exchange.
+    /// Takes all nodes, the newest first.
+    ///
+    /// Any context; a fully ordered atomic exchange.
     #[doc(alias = "llist_del_all")]
     #[inline]
     pub fn del_all(&self) -> RawBatch {

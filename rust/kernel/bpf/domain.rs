@@ -307,7 +307,9 @@ impl WorkCallback for RustCallback {
     }
 }
 
-/// The function of timers with a callback in Rust. It is never part of a module.
+/// The function of timers with a callback in Rust.
+///
+/// It is never part of a module.
 ///
 /// # Safety
 ///
@@ -320,7 +322,9 @@ unsafe extern "C" fn bpf_async_rust_timer_cb(
     unsafe { Timer::timer_fn::<RustCallback>(timer) }
 }
 
-/// The function of work items with a callback in Rust. It is never part of a module.
+/// The function of work items with a callback in Rust.
+///
+/// It is never part of a module.
 ///
 /// # Safety
 ///
@@ -396,7 +400,9 @@ pub struct RustTimer {
 }
 
 impl RustTimer {
-    /// Creates a timer. Any context but NMI.
+    /// Creates a timer.
+    ///
+    /// Any context but NMI.
     ///
     /// As `bpf_timer`, a timer for [`Clock::Realtime`] is one for [`Clock::Monotonic`].
     ///
@@ -415,7 +421,9 @@ impl RustTimer {
         Ok(this)
     }
 
-    /// Sets the callback. Any context in which memory can be allocated with `flags`.
+    /// Sets the callback.
+    ///
+    /// Any context in which memory can be allocated with `flags`.
     ///
     /// # Errors
     ///
@@ -432,7 +440,9 @@ impl RustTimer {
         self.slot.get(&guard)?.callback().set(callback)
     }
 
-    /// Starts the timer, or moves its expiry. Any context.
+    /// Starts the timer, or moves its expiry.
+    ///
+    /// Any context.
     ///
     /// # Errors
     ///
@@ -444,8 +454,9 @@ impl RustTimer {
         self.slot.start(nanos, mode)
     }
 
-    /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns
-    /// whether the timer was active. Task or softirq.
+    /// Removes the callback, cancels the timer, and waits for a callback that is running.
+    ///
+    /// Returns whether the timer was active. Task or softirq.
     ///
     /// # Errors
     ///
@@ -457,8 +468,9 @@ impl RustTimer {
         Ok(self.slot.cancel()? != 0)
     }
 
-    /// Cancels the timer unless its callback is running. Returns whether the timer was active. The
-    /// callback stays. Any context.
+    /// Cancels the timer unless its callback is running.
+    ///
+    /// Returns whether the timer was active. The callback stays. Any context.
     ///
     /// # Errors
     ///
@@ -479,14 +491,18 @@ impl Drop for RustTimer {
     }
 }
 
-/// A work item with a callback in Rust. What [`RustTimer`] says of dropping it holds for this as well.
+/// A work item with a callback in Rust.
+///
+/// What [`RustTimer`] says of dropping it holds for this as well.
 pub struct RustWork {
     slot: Slot<WorkItem, RustCallback>,
     live: Arc<Live>,
 }
 
 impl RustWork {
-    /// Creates a work item. Any context but NMI.
+    /// Creates a work item.
+    ///
+    /// Any context but NMI.
     ///
     /// # Errors
     ///
@@ -503,7 +519,9 @@ impl RustWork {
         Ok(this)
     }
 
-    /// Sets the callback. Any context in which memory can be allocated with `flags`.
+    /// Sets the callback.
+    ///
+    /// Any context in which memory can be allocated with `flags`.
     ///
     /// # Errors
     ///
@@ -520,7 +538,9 @@ impl RustWork {
         self.slot.get(&guard)?.callback().set(callback)
     }
 
-    /// Queues the work item. Nothing happens if it is pending. Any context.
+    /// Queues the work item.
+    ///
+    /// Nothing happens if it is pending. Any context.
     ///
     /// # Errors
     ///
@@ -632,8 +652,9 @@ mod tests {
         Ok(())
     }
 
-    /// A start with interrupts disabled takes effect when they are enabled. Of several operations the
-    /// newest counts.
+    /// A start with interrupts disabled takes effect when they are enabled.
+    ///
+    /// Of several operations the newest counts.
     #[test]
     fn newest_deferred_operation_wins() -> Result {
         let domain = Domain::new()?;
@@ -662,7 +683,9 @@ mod tests {
     }
 
     /// A work item runs, also if it is started with interrupts disabled, and sees what was written
-    /// before. Dropped while it may be pending, it leaves nothing.
+    /// before.
+    ///
+    /// Dropped while it may be pending, it leaves nothing.
     #[test]
     fn work_runs() -> Result {
         let domain = Domain::new()?;
@@ -688,8 +711,9 @@ mod tests {
         Ok(())
     }
 
-    /// Dropping a timer with interrupts disabled revokes what was queued. Dropping the domain waits for
-    /// the callbacks, whichever way they left their timers.
+    /// Dropping a timer with interrupts disabled revokes what was queued.
+    ///
+    /// Dropping the domain waits for the callbacks, whichever way they left their timers.
     #[test]
     fn domain_waits_for_callbacks() -> Result {
         let domain = Domain::new()?;

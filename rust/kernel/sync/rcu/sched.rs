@@ -25,7 +25,9 @@ pub unsafe trait ReadSide {}
 // SAFETY: By the type invariants `rcu_read_lock()` is held.
 unsafe impl ReadSide for super::Guard {}
 
-/// A read side with preemption disabled. The code in it must be short and must not sleep.
+/// A read side with preemption disabled.
+///
+/// The code in it must be short and must not sleep.
 ///
 /// # Invariants
 ///
@@ -37,8 +39,9 @@ pub struct Guard(NotThreadSafe);
 unsafe impl ReadSide for Guard {}
 
 impl Guard {
-    /// Goes on with `rcu_read_lock()` as the read side, in which the caller can be preempted. The two
-    /// overlap.
+    /// Goes on with `rcu_read_lock()` as the read side, in which the caller can be preempted.
+    ///
+    /// The two overlap.
     #[inline]
     pub fn into_rcu(self) -> super::Guard {
         let rcu = super::read_lock();
@@ -64,7 +67,9 @@ impl Drop for Guard {
     }
 }
 
-/// Begins a read side by disabling preemption. Any context, NMI included.
+/// Begins a read side by disabling preemption.
+///
+/// Any context, NMI included.
 ///
 /// # Examples
 ///

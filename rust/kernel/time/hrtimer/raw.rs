@@ -55,7 +55,9 @@ impl Clock {
     }
 }
 
-/// What the expiry given to a start means. The function always runs in softirq context.
+/// What the expiry given to a start means.
+///
+/// The function always runs in softirq context.
 #[doc(alias = "hrtimer_mode")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(bindings::hrtimer_mode);
@@ -73,7 +75,9 @@ impl Mode {
     /// Set if the timer fires on the CPU that starts it.
     pub const PINNED_BIT: u64 = bindings::hrtimer_mode_HRTIMER_MODE_PINNED as u64;
 
-    /// Returns the mode with these bits. Only [`Mode::REL_BIT`] and [`Mode::PINNED_BIT`] matter.
+    /// Returns the mode with these bits.
+    ///
+    /// Only [`Mode::REL_BIT`] and [`Mode::PINNED_BIT`] matter.
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
         // CAST: The value has three bits.
@@ -120,7 +124,9 @@ unsafe impl Send for RawHrTimer {}
 unsafe impl Sync for RawHrTimer {}
 
 impl RawHrTimer {
-    /// Sets a timer up. Any context.
+    /// Sets a timer up.
+    ///
+    /// Any context.
     ///
     /// # Safety
     ///
@@ -165,7 +171,9 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_try_to_cancel(self.0.get()) }
     }
 
-    /// Returns whether the timer is enqueued. Any context.
+    /// Returns whether the timer is enqueued.
+    ///
+    /// Any context.
     #[doc(alias = "hrtimer_is_queued")]
     #[inline]
     pub fn is_queued(&self) -> bool {
@@ -179,8 +187,10 @@ impl RawHrTimer {
         self.0.get()
     }
 
-    /// Returns whether the caller has interrupted, or is called by, the expiry of this timer, so that
-    /// [`RawHrTimer::cancel`] would never return. Always `false` on `PREEMPT_RT`.
+    /// Returns whether the caller has interrupted, or is called by, the expiry of this timer, so
+    /// that [`RawHrTimer::cancel`] would never return.
+    ///
+    /// Always `false` on `PREEMPT_RT`.
     ///
     /// # Context
     ///
@@ -191,7 +201,9 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_runs_here(self.0.get()) }
     }
 
-    /// Cancels the timer and waits for its function. Returns 1 if it was active, otherwise 0.
+    /// Cancels the timer and waits for its function.
+    ///
+    /// Returns 1 if it was active, otherwise 0.
     ///
     /// # Context
     ///
