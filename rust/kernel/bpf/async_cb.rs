@@ -92,7 +92,8 @@ pub(crate) trait AsyncCallback: Callback {
 /// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
 ///   `kfree()` accepts.
 /// - A container must stay valid until a grace period after `cancel_and_free()` was called for each of
-///   its objects.
+///   its objects. An inner map can break this if a program uses a stale value, in C as here: see "Known
+///   limits" in Documentation/bpf/rust_async.rst.
 pub(crate) unsafe trait Container: Sync {
     /// Allocates memory for an object. Any context.
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>>;
