@@ -36,8 +36,8 @@
 //! - `cancelling`: belongs to [`Timer`](super::super::timer::Timer). It is here because a timer
 //!   would not fit into 128 bytes otherwise.
 //!
-//! The litmus tests `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], `retire` about
-//! [`Unreferenced::set_call_rcu`].
+//! In `tests/litmus`, `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], and `retire`
+//! is about [`Unreferenced::set_call_rcu`].
 
 use crate::{
     bindings,
