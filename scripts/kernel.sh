@@ -122,7 +122,7 @@ build_kernel() {
 	logged "kernel: building $name" "$log" '  [A-Z]' "$left" -- \
 		"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget bzImage modules || {
 		show_failure "$log"
-		die "building kernel $name failed, the log is $log" "mend what the message says and run the same command again"
+		die "building kernel $name failed, the log is $log" "fix what the message says and run the same command again"
 	}
 	say "kernel: $name is built, $((SECONDS - start)) s"
 }

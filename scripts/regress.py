@@ -111,7 +111,7 @@ class Kernel:
             for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
                 print(f"  {line}", file=sys.stderr)
             raise RegressError(f"building the cases for {self.label} failed, the log is {log}; "
-                               "mend what it says and run the same command again")
+                               "fix what it says and run the same command again")
 
     def cases(self):
         done = subprocess.run([self.program, "list"], capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ cp "$ROOT/Kbuild" "$out/"
 cp "$ROOT/samples/rust/rust_bpf_async.rs" "$out/samples/rust/"
 "$SCRIPTS/kmake.sh" -C "$build" M="$out" >"$log" 2>&1 || {
 	tail -n 20 "$log" >&2
-	die "the sample did not build out of tree, the log is $log" "mend what the message says"
+	die "the sample did not build out of tree, the log is $log" "fix what the message says"
 }
 # shellcheck disable=SC2016
 "$SCRIPTS/vm.py" --kernel "$build" --cpus 4 --env MODULE="$out/samples/rust/rust_bpf_async.ko" -- '

@@ -117,7 +117,7 @@ def run_one(impl, args):
 
 
 def choose(tests, absent, sample, only):
-    """What of all that is to be run, or said to be left out."""
+    """What of all that runs, and what is said to be left out."""
     if not only:
         return tests, absent, sample
     known = [test.name for test in tests] + list(absent) + [catalog.SAMPLE]

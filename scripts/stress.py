@@ -64,7 +64,7 @@ class Log:
         if status == FAULT:
             return f"{said}the kernel reported a fault, see above"
         if status == TIMEOUT:
-            return f"{said}it said nothing any more: something hangs"
+            return f"{said}it says nothing further: something hangs"
         if not self.result:
             return f"it ended without a result, exit status {status}"
         if self.result[0] == "SKIP":

@@ -80,7 +80,7 @@ def verdict(path, environment, results):
     if missing or (worse and not other):
         what = [f"{len(worse)} operations take over {LIMIT:.0%} more instructions"] if worse else []
         what += [f"{len(missing)} operations are on one side only"] if missing else []
-        return FAIL, lines + [f"FAIL: {counted}: {' and '.join(what)}; mend it, or if it has to be, "
+        return FAIL, lines + [f"FAIL: {counted}: {' and '.join(what)}; fix it, or if it has to be, "
                               f"renew the baseline with {RENEW} and commit it"]
     if worse:
         return SKIP, lines + [

@@ -65,7 +65,7 @@ class BenchKernel(Kernel):
         if done.returncode:
             show(log.read_text(encoding="utf-8", errors="replace"))
             raise BenchError(f"building the benchmark for {self.label} failed, the log is {log}; "
-                             "mend what it says and run the same command again")
+                             "fix what it says and run the same command again")
 
     def boot(self, what, words, *, cpus=1, icount=True, mem="2G", limit=LIMIT, qemu=(), rwdir=None):
         """Run the benchmark in this kernel: the fields of the lines that it prints."""
@@ -83,7 +83,7 @@ class BenchKernel(Kernel):
         if done.returncode:
             show(done.stderr)
             raise BenchError(f"the benchmark ({what}) on {self.label} ended with status {done.returncode}, the "
-                             f"kernel's messages are in {console}; mend what it says and run it again")
+                             f"kernel's messages are in {console}; fix what it says and run it again")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def environment(self):

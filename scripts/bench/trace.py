@@ -46,7 +46,7 @@ def plugin():
                           capture_output=True, text=True, check=False)
     if done.returncode:
         show(done.stderr)
-        raise BenchError("the plugin that traces cannot be built; mend what it says and run it again")
+        raise BenchError("the plugin that traces cannot be built; fix what it says and run it again")
     built.with_name(built.name + ".tmp").replace(built)
     return built
 
@@ -103,7 +103,7 @@ def runs(rows, words):
 
 
 class Kinds:
-    """Which memory is nobody else's: stacks, the task, this CPU's data."""
+    """Which memory no other CPU uses: stacks, the task, this CPU's data."""
 
     def __init__(self, samples, text, symbols, task):
         self.task, self.stacks, offset = task, set(), None

@@ -171,7 +171,7 @@ class Runner:
         if stream.running:
             own = [rep.first_line for name, rep in blamed if name == stream.running]
             reason = own[0] if own else blamed[-1][1].first_line if blamed else (
-                "no answer any more, and no report" if hung
+                "no further answer, and no report" if hung
                 else f"the machine went away (status {status}), and no report")
             self.results[stream.running] = parse.Result("crash", reason, stream.attempt)
             self.say(f"{self.label}: {stream.running}: crash ({reason})")

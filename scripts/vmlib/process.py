@@ -50,7 +50,7 @@ class Pump:
             try:
                 while chunk:
                     chunk = chunk[os.write(self.target, chunk):]
-            except OSError:             # nobody reads our output any more
+            except OSError:             # our output is no longer read
                 self.on_broken()
                 return
 
@@ -120,5 +120,5 @@ class Qemu:
         if self.process.poll() is None:
             self.kill()
             self.process.wait()
-        if failure is None:             # else leave at once, even if nobody takes our output
+        if failure is None:             # else leave at once, even if our output is not read
             self.finish()

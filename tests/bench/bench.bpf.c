@@ -2,7 +2,7 @@
 /*
  * One program for each operation. A program does its operation once for every
  * element, each time between two looks at the counter, and leaves how far it
- * went in samples[]. What has to be before or is to be undone is outside of
+ * went in samples[]. What comes before, and what undoes it, is outside of
  * the two looks.
  */
 #include "../bpf/common.bpf.h"

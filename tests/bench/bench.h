@@ -16,6 +16,6 @@
 /* What several CPUs do at the same time: operations of one run of a program. */
 #define LOAD_CPUS	4
 #define LOAD_OPS	500
-#define DUE_NS		200000ULL	/* how far ahead a timer is started that is to be in time */
+#define DUE_NS		200000ULL	/* how far ahead a timer is started that has to be in time */
 
 #endif

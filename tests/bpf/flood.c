@@ -182,7 +182,7 @@ static const char *h31(int seconds)
 }
 
 const struct test flood_tests[] = {
-	{ "H31", h31, "endless deferred starts hold nobody up", .own_boot = true, .seconds = 60,
+	{ "H31", h31, "endless deferred starts do not hold up other CPUs", .own_boot = true, .seconds = 60,
 	  .append = "nowatchdog rcupdate.rcu_cpu_stall_suppress=1",	/* interrupts are off */
 	  .c_says = "operations in one turn|hard LOCKUP|soft lockup|stall" },
 	{}

@@ -133,7 +133,7 @@ bool no_instruction(int err)
 
 /*
  * The map of maps lets go of the inner map, in the thread of the grace period
- * because that waits for one; then nobody has it but who is held.
+ * because that waits for one; then only the callback that is held has it.
  */
 static bool drop_inner(struct gaps_bpf *victim, struct grace *grace)
 {

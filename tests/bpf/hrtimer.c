@@ -51,7 +51,7 @@ out:
 
 /*
  * The callback arms itself an hour ahead, and is held when it has looked at its
- * slot already; its map goes; then it arms a timer that is nobody's any more.
+ * slot already; its map goes; then it arms a timer that is in no slot.
  */
 static const char *rearm_while_freed(struct script_bpf *sk)
 {
@@ -84,7 +84,7 @@ static const char *rearm_while_freed(struct script_bpf *sk)
 	CHECK(drop_map(sk, HASH), "closing the map");
 	/* Its slot is empty, and the object is held by the callback alone. */
 	EXPECT(-EINVAL, T_CANCEL_ASYNC, HASH, 0);
-	CHECK(stalled() && w->starts == 1, "the callback was not held any more");
+	CHECK(stalled() && w->starts == 1, "the callback is no longer held");
 	stall_release();
 	CHECK(WAIT_UNTIL(e->t_ended, 10), "the callback did not end");
 	CHECK(!e->act_ret, "starting the timer while it is freed: %lld", (long long)e->act_ret);

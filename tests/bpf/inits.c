@@ -91,7 +91,7 @@ static const char *second_stays(struct script_bpf *sk, const char *where, struct
 	return NULL;
 }
 
-/* The map has no user any more: nothing is left of either. */
+/* The map has lost its last user: nothing is left of either. */
 static const char *none_stays(const char *where, struct count *n)
 {
 	struct script_bpf *sk = script_load(PROG_A);

@@ -113,7 +113,7 @@ static const char *once(struct script_bpf *sk, const char *where, int context, i
 	ret = in->s[0].ret;
 	CHECK(fine(ret), "in the NMI at %s: %ld", where, ret);
 	count->done[n] += ret >= 0 || ret == -ECANCELED;
-	/* Nobody has cancelled, or freed, after the last start. */
+	/* No context has cancelled, or freed, after the last start. */
 	if (armed && !out->s[4].ret) {
 		ret = one(sk, PROG_A, STEP(T_CANCEL_ASYNC, HASH, 0));
 		CHECK(ret == 1, "NMI at %s: the start that answered 0 is lost: %ld", where, ret);

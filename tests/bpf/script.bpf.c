@@ -248,7 +248,7 @@ PROGRAM(a)
 PROGRAM(b)
 
 /*
- * The watching programs: attached by hrtimer.c only. Nobody else's timer starts
+ * The watching programs: attached by hrtimer.c only. No other timer starts
  * between T_WATCH and the first start, so that the one nearby is the one meant.
  */
 static __always_inline bool is_watched(void *timer)

@@ -65,7 +65,7 @@ void script_unload(struct script_bpf *sk)
 
 	if (!sk)
 		return;
-	for (i = 0; i < KEYS; i++)	/* whoever still waits may go */
+	for (i = 0; i < KEYS; i++)	/* what still waits may go */
 		sk->bss->gate[i] = 1;
 	script_bpf__destroy(sk);
 }

@@ -121,7 +121,7 @@ out:
 /*
  * A deferred start is held inside hrtimer_start() on CPU 0; an NMI on CPU 1
  * asks for a cancel, CPU 2 cancels inline. Once that has returned, nothing may
- * be armed any more, whenever CPU 0 goes on.
+ * be armed, whenever CPU 0 goes on.
  */
 static const char *cancel_of_held_start(struct script_bpf *sk)
 {

@@ -39,7 +39,7 @@ static __always_inline u64 number(void *pointer)
 	return at;
 }
 
-/* Key 1, up to a timer that nobody can reach. */
+/* Key 1, up to a timer that no program can reach. */
 SEC("tc")
 int lose(struct __sk_buff *skb)
 {

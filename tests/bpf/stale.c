@@ -2,7 +2,7 @@
 /*
  * stale: a limit that both kernels have, and that lies in the hash map. When an
  * element is deleted, its timer is; a program that still has the value can make
- * another one, and nothing deletes that any more.
+ * another one, and nothing deletes that later.
  */
 #include <errno.h>
 
@@ -24,7 +24,7 @@ static struct stale_bpf *lose(void)
 	return NULL;
 }
 
-/* Whether program and map stay when nobody has them, but for each other. */
+/* Whether program and map stay when only they have each other. */
 static const char *leaves(bool *stays)
 {
 	struct stale_bpf *sk = lose();

@@ -315,7 +315,7 @@ static __noinline int top_op(void *map, u64 dice, u32 kind, u32 which, u32 where
 
 RANDOM_OP(random_op, top_op)
 
-/* What guests run. They are loaded often, so it is to be verified soon. */
+/* What guests run. They are loaded often, so the verifier must be quick. */
 static long loop_visit(u64 i, void *ctx)
 {
 	random_op_of_callback(W_TASK);

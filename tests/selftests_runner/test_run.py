@@ -73,7 +73,7 @@ class Boots(unittest.TestCase):
     def test_hang(self):
         with mock.patch.object(run, "GRACE", 0):
             found = self.run_boots("test a; sleep 1000", "test b OK; test c OK", limits={"a": 1})
-        self.assertEqual(found["a"], ("crash", "no answer any more, and no report"))
+        self.assertEqual(found["a"], ("crash", "no further answer, and no report"))
 
     def test_machine_ends_between_tests(self):
         found = self.run_boots("test a OK; exit 99", "test b OK; test c OK")

@@ -109,7 +109,7 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "drain-goes-on-and-on",
         model: "deferred_rounds_end",
-        says: "what is newer is left to nobody",
+        says: "what is newer is lost",
         changes: &[(DEFERRED, "const ROUNDS: u32 = 2;", "const ROUNDS: u32 = 1000;")],
     },
     Mutation {

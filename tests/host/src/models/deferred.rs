@@ -111,7 +111,7 @@ fn deferred_rounds_end() {
         }));
         world().on_cpu(0);
         enqueue(slot, 1);
-        assert!(interrupt_once(0), "what is newer is left to nobody");
+        assert!(interrupt_once(0), "what is newer is lost");
         assert_eq!(performed(), [1, 2], "one interrupt has performed that many");
         let done = finish(slot, map);
         assert_eq!(done.last(), Some(&9), "lost: {done:?}");

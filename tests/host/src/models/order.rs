@@ -6,7 +6,7 @@
 use super::*;
 use crate::atomic::{Acquire, Release};
 
-/// A timer that nobody ends early.
+/// Frees a timer and its map.
 fn end(slot: &'static TimerSlot, map: &'static Map) {
     slot.cancel_and_free();
     map.free();

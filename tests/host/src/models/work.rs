@@ -86,7 +86,7 @@ fn work_start_start_run() {
 thread_local!(static DATA: Cell<Option<&'static Atomic<i32>>> = const { Cell::new(None) });
 thread_local!(static SEEN: Cell<i32> = const { Cell::new(0) });
 
-/// A start that finds the work item pending does nothing: whoever runs it then sees what was
+/// A start that finds the work item pending does nothing: the run then sees what was
 /// written before that start.
 #[test]
 fn work_start_while_pending() {

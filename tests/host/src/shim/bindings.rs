@@ -283,7 +283,7 @@ pub fn tick() -> bool {
     if let Some(timer) = fired {
         // SAFETY: The timer was set up with it.
         unsafe { (timer.function)(timer.address as *mut hrtimer) };
-        // What is running is noted in the base: the timer is not looked at any more.
+        // What is running is noted in the base: the timer is not looked at again.
         timer.locked(|| timer.running.set(false));
     }
     world().read_unlock();

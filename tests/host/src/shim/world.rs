@@ -58,7 +58,7 @@ struct Context {
     id: ThreadId,
     cpu: usize,
     irqs_off: u32,
-    /// In a hard interrupt that is not an NMI: nobody who holds a lock was interrupted.
+    /// In a hard interrupt that is not an NMI: no holder of a lock was interrupted.
     interrupt: bool,
     readers: u32,
     /// Which of this thread's RCU read sides it is.
@@ -72,7 +72,7 @@ struct Alloc {
     freed: Cell<bool>,
     /// The link at its start is an `rcu_head`.
     queued: Cell<bool>,
-    /// Are read by whoever touches the link or the rest, and written by whoever frees it: loom
+    /// Read where the link or the rest is used, and written where it is freed: loom
     /// then finds each pair that nothing orders.
     link: UnsafeCell<()>,
     rest: UnsafeCell<()>,
@@ -277,7 +277,7 @@ impl World {
         alloc.rest.with_mut(|_| ());
     }
 
-    /// Somebody is about to access `address`: whoever frees it has to be ordered after that. For
+    /// `address` is about to be accessed: freeing it has to be ordered after that. For
     /// loom what comes after an atomic access is not covered by that access's release.
     pub fn touch(&self, address: usize) {
         self.find(address, |alloc, link| {
