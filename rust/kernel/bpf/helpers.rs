@@ -41,10 +41,11 @@ static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
 
 // The slab caches of 128 and 96 bytes, unless debugging options add to `struct hrtimer`. In C both
 // kinds need the one of 192 bytes.
-#[cfg(all(CONFIG_X86_64, not(CONFIG_LOCKDEP)))]
-static_assert!(size_of::<AsyncCb<Timer, ProgCallback>>() <= 128);
-#[cfg(all(CONFIG_X86_64, not(CONFIG_LOCKDEP)))]
-static_assert!(size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96);
+static_assert!(
+    !cfg!(all(CONFIG_X86_64, not(CONFIG_LOCKDEP)))
+        || size_of::<AsyncCb<Timer, ProgCallback>>() <= 128
+            && size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96
+);
 
 /// The mode for the flags of `bpf_timer_start()`.
 const fn start_mode(flags: u64) -> Option<Mode> {
