@@ -95,12 +95,11 @@ int is_armed(struct __sk_buff *skb)
 	return e ? bpf_timer_cancel_async(&e->timer) : -1;
 }
 
-SEC("perf_event")
-int on_start(struct bpf_perf_event_data *ctx)
+static __always_inline int started(u64 timer)
 {
 	struct elem *e = get();
 
-	if (!on || !e || !is_in(PT_REGS_PARM1(&ctx->regs), object_of(&e->timer)))
+	if (!on || !e || !is_in(timer, object_of(&e->timer)))
 		return 0;
 	hits++;
 	if (chain >= limit)
@@ -111,4 +110,17 @@ int on_start(struct bpf_perf_event_data *ctx)
 	else if (++chain > longest)
 		longest = chain;
 	return 0;
+}
+
+SEC("perf_event")
+int on_start(struct bpf_perf_event_data *ctx)
+{
+	return started(PT_REGS_PARM1(&ctx->regs));
+}
+
+/* The same, not as an NMI, where debug objects take a lock. */
+SEC("kprobe/hrtimer_start_range_ns")
+int on_start_debug(struct pt_regs *ctx)
+{
+	return started(PT_REGS_PARM1(ctx));
 }
