@@ -111,9 +111,10 @@ static double grace_limit(void)
 bool next_offset(struct sweep *s, uint64_t end)
 {
 	const unsigned int step = 7919;	/* a prime, larger than any of the functions */
+	const unsigned int first = 32;	/* the begin of the function, where no read side is yet */
 
-	s->offset = s->n * step % s->f->size;
-	return s->n++ < s->f->size && (s->n == 1 || now_ns() < end);
+	s->offset = s->n < first ? s->n % s->f->size : (s->n - first) * step % s->f->size;
+	return s->n++ < s->f->size + first && (s->n == 1 || now_ns() < end);
 }
 
 /* What happens to the victim, and what is said of it. */
