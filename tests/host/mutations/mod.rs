@@ -9,6 +9,9 @@ mod order;
 mod work;
 
 /// A change for the worse. Each of its two users reads a part.
+///
+/// The text that a mutation puts in place is wrong on purpose, so its `unsafe` has no SAFETY comment:
+/// it would not be true.
 #[allow(dead_code)]
 pub struct Mutation {
     pub name: &'static str,
