@@ -14,9 +14,9 @@
 use kernel::{
     bpf::domain::{
         AsyncFn,
-        Domain,
-        RustTimer,
-        RustWork, //
+        AsyncTimer,
+        AsyncWork,
+        Domain, //
     },
     prelude::*,
     sync::{
@@ -47,8 +47,8 @@ static RUNS: Atomic<i32> = Atomic::new(0);
 
 /// The timer and the work item, which the timer's callback uses as well.
 struct Handles {
-    timer: RustTimer,
-    work: RustWork,
+    timer: AsyncTimer,
+    work: AsyncWork,
 }
 
 /// What the timer calls, in softirq context.
@@ -74,7 +74,7 @@ impl AsyncFn for Run {
 
 struct RustBpfAsync {
     handles: Arc<Handles>,
-    // The last field: dropping it waits for the callbacks.
+    // The last field: dropping it waits for the handles and the callbacks.
     _domain: Domain,
 }
 
@@ -82,15 +82,16 @@ impl kernel::Module for RustBpfAsync {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let domain = Domain::new()?;
         let handles = Handles {
-            timer: RustTimer::new(&domain, Clock::Monotonic)?,
-            work: RustWork::new(&domain)?,
+            timer: AsyncTimer::new(&domain, Clock::Monotonic)?,
+            work: AsyncWork::new(&domain)?,
         };
         let this = Self {
             handles: Arc::new(handles, GFP_KERNEL)?,
             _domain: domain,
         };
-        let tick = Tick(this.handles.clone());
-        this.handles.work.set_callback(Run, GFP_KERNEL)?;
+        let tick = KBox::new(Tick(this.handles.clone()), GFP_KERNEL)?;
+        let run = KBox::new(Run, GFP_KERNEL)?;
+        this.handles.work.set_callback(run, GFP_KERNEL)?;
         this.handles.timer.set_callback(tick, GFP_KERNEL)?;
         // If this fails, dropping `this` ends it all.
         this.handles.timer.start(PERIOD, Mode::REL)?;

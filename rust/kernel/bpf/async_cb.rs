@@ -66,7 +66,10 @@ use crate::{
             Full,
             Relaxed, //
         },
-        rcu::sched::ReadSide, //
+        rcu::sched::{
+            self,
+            ReadSide, //
+        }, //
     },
 };
 use core::{
@@ -143,11 +146,14 @@ pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
 #[doc(alias = "bpf_async_cb")]
 #[repr(C)]
 pub(crate) struct AsyncCb<P, C> {
-    head: Head,
+    /// References and deferred operations.
+    pub(crate) head: Head,
     container: Atomic<*mut c_void>,
-    callback: CallbackCell<C>,
+    /// The callback.
+    pub(crate) callback: CallbackCell<C>,
     value: *mut c_void,
-    payload: P,
+    /// The timer or the work item.
+    pub(crate) payload: P,
     _pin: PhantomPinned,
 }
 
@@ -185,23 +191,6 @@ impl Head {
         if let Some(last) = unsafe { self.dec() } {
             // SAFETY: `rcu_free` accepts each object, and the context is as documented.
             unsafe { last.call_rcu(Self::rcu_free) };
-        }
-    }
-
-    /// Ensures that no operation which was queued before can take effect after this call: revokes
-    /// it, or waits until it was performed.
-    ///
-    /// # Context
-    ///
-    /// Interrupts enabled, inside the read side in which the object was found.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn revoke_deferred(&self) {
-        // `node` and `word` may be an `rcu_head` by now. Do not use them without a reference.
-        if self.tryget() {
-            self.revoke_sync();
-            // SAFETY: The reference was taken above.
-            unsafe { self.put() };
         }
     }
 
@@ -260,24 +249,6 @@ impl Head {
 }
 
 impl<P, C> AsyncCb<P, C> {
-    /// References and deferred operations.
-    #[inline]
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// The timer or the work item.
-    #[inline]
-    pub(crate) fn payload(&self) -> &P {
-        &self.payload
-    }
-
-    /// The callback.
-    #[inline]
-    pub(crate) fn callback(&self) -> &CallbackCell<C> {
-        &self.callback
-    }
-
     /// Returns the object of a payload.
     ///
     /// # Safety
@@ -407,6 +378,27 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             return Err(EPERM);
         }
         Ok(())
+    }
+
+    /// Queues an operation for the object.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if there is no object, or no callback to start.
+    /// - `ENOENT`, `EDEADLK` as [`Head::queue_irqs_off`].
+    ///
+    /// # Safety
+    ///
+    /// Interrupts must be disabled, or this be an NMI: [`must_defer`] has returned true.
+    #[inline(never)]
+    pub(crate) unsafe fn queue(&self, op: Op) -> Result {
+        // SAFETY: An RCU grace period waits for the region with interrupts disabled, and for the NMI.
+        let guard = unsafe { sched::Implied::new() };
+        let cb = self.get(&guard)?;
+        if op.as_start().is_some() && !cb.callback.is_set() {
+            return Err(EINVAL);
+        }
+        cb.head.queue_irqs_off(op)
     }
 
     /// Empties the slot. No callback begins after this call. The timer or the work item is

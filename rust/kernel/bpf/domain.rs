@@ -2,9 +2,8 @@
 
 //! Timers and work items behind `bpf_timer` and `bpf_wq` with callbacks in Rust, for modules.
 //!
-//! The callbacks of one user belong to a [`Domain`], as readers of SRCU belong to an SRCU domain.
-//! Dropping the domain waits until none of them can be called any longer, so that the code of a
-//! module can go away.
+//! The objects and callbacks of one user belong to a [`Domain`], as readers of SRCU belong to an SRCU
+//! domain. Dropping the domain waits for all of them, so that the code of a module can go away.
 
 use super::{
     async_cb::{
@@ -12,6 +11,7 @@ use super::{
         Callback,
         CallbackRef,
         Container,
+        Payload,
         Slot, //
     },
     timer::{
@@ -31,24 +31,20 @@ use crate::{
     prelude::*,
     sync::{
         rcu::{
-            self,
             callback::call_rcu_hurry,
             sched,
             tasks_trace, //
         },
         Arc,
-        Completion,
-        Refcount, //
+        ArcBorrow,
+        Completion, //
     },
     time::hrtimer::raw::{
         self,
         Clock,
         Mode, //
     },
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    },
+    types::Opaque, //
 };
 use core::{
     mem::offset_of,
@@ -57,8 +53,8 @@ use core::{
 
 /// A callback.
 ///
-/// It is dropped in softirq context, or by the caller of `set_callback` if that fails, so its destructor
-/// must not sleep. It must not own its [`Domain`], see there.
+/// It is dropped in softirq or task context, so its destructor must not sleep. It must not own its
+/// [`Domain`], see there.
 pub trait AsyncFn: Send + Sync + 'static {
     /// Runs in softirq context for a timer, and in task context for a work item.
     ///
@@ -67,29 +63,28 @@ pub trait AsyncFn: Send + Sync + 'static {
     fn call(&self);
 }
 
-/// The callbacks of one user.
+/// The timers, work items and callbacks of one user.
 ///
-/// Dropping the domain sleeps until none of its callbacks is left. It never returns while a timer or
-/// work item with a callback exists: drop those first, and declare the domain as the last field of a
-/// struct. A callback that owns its own timer or work item keeps it from being dropped. Break such a
-/// circle with `cancel()`, or by setting another callback.
+/// Dropping the domain sleeps until the timers and work items were dropped and no callback is left.
+/// Declare it as the last field of a struct, because the fields of a struct are dropped in order. A
+/// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`, or by
+/// setting another callback.
 ///
 /// A domain that is not dropped does not wait. A module must drop its domain itself before it is
 /// unloaded: it must not leak it, and no callback and nothing else that outlives the module may own it,
 /// also not through an `Arc`. The same holds for the handles of
 /// [`HrTimer`](crate::time::hrtimer::HrTimer).
-pub struct Domain(Arc<Live>);
-
-/// # Invariants
-///
-/// `count` is the number of callbacks that were not freed, and one more until the domain is dropped.
-/// It stays 0.
-#[pin_data]
-struct Live {
-    count: Refcount,
-    #[pin]
-    none: Completion,
+pub struct Domain {
+    // Dropped before `_wait`.
+    live: Arc<Live>,
+    _wait: Wait,
 }
+
+/// Completes when its last `Arc` is dropped. Each timer, work item and callback has one.
+struct Live(Arc<Completion>);
+
+/// Waits for [`Live`] when it is dropped.
+struct Wait(Arc<Completion>);
 
 impl Domain {
     /// Creates a domain.
@@ -98,212 +93,91 @@ impl Domain {
     ///
     /// `ENOMEM` if there is no memory.
     pub fn new() -> Result<Self> {
-        // INVARIANT: There is no callback yet.
-        let live = pin_init!(Live {
-            count: Refcount::new(1),
-            none <- Completion::new(),
-        });
-        Ok(Self(Arc::pin_init(live, GFP_KERNEL)?))
+        let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        Ok(Self {
+            live: Arc::new(Live(gone.clone()), GFP_KERNEL)?,
+            _wait: Wait(gone),
+        })
     }
 }
 
-impl Live {
-    fn put(&self) {
-        if self.count.dec_and_test() {
-            self.none.complete_all();
-        }
-    }
-}
-
-impl Drop for Domain {
+impl Drop for Live {
     fn drop(&mut self) {
-        self.0.put();
-        self.0.none.wait_for_completion();
-        // The RCU callback that has freed the last one may not have returned to the core kernel.
-        rcu::rcu_barrier();
+        self.0.complete_all();
     }
 }
 
-/// The code of a callback.
-struct Ops {
-    call: unsafe fn(NonNull<Inner>),
-    free: unsafe extern "C" fn(*mut bindings::callback_head),
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.wait_for_completion();
+    }
 }
 
-/// The part of a callback that is the same for all types.
+/// A callback in Rust. It is dropped an RCU grace period after it was replaced.
 ///
-/// # Invariants
-///
-/// It is the `inner` of a `Typed<T>` in a `KBox`, whose provenance is exposed, and `ops` is that of
-/// `Typed<T>`.
+/// Only code of the core kernel drops it: the destructor of `function`, which can be that of a module,
+/// has returned before `_live` is dropped.
 #[repr(C)]
-struct Inner {
+struct RustCallback {
     rcu: Opaque<bindings::callback_head>,
-    refs: Refcount,
-    ops: &'static Ops,
-    live: Arc<Live>,
+    function: KBox<dyn AsyncFn>,
+    _live: Arc<Live>,
 }
 
-impl Inner {
-    /// Returns a pointer to the callback that may access all of it.
-    fn as_ptr(&self) -> NonNull<Self> {
-        let ptr = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(self).addr());
-        // SAFETY: The address is that of a reference. `RustCallback::new` has exposed the box.
-        unsafe { NonNull::new_unchecked(ptr) }
-    }
-}
+static_assert!(offset_of!(RustCallback, rcu) == 0);
 
-#[repr(C)]
-struct Typed<T> {
-    inner: Inner,
-    function: T,
-}
-
-static_assert!(offset_of!(Inner, rcu) == 0);
-static_assert!(offset_of!(Typed<()>, inner) == 0);
-
-impl<T: AsyncFn> Typed<T> {
-    const OPS: Ops = Ops {
-        call: Self::call,
-        free: Self::free,
-    };
-
-    /// # Safety
-    ///
-    /// `inner` must be that of a valid `Typed<T>`.
-    unsafe fn call(inner: NonNull<Inner>) {
-        // CAST: `inner` is the first field.
-        // SAFETY: The caller guarantees that it is that of a `Typed<T>`.
-        unsafe { inner.cast::<Self>().as_ref() }.function.call();
-    }
-
-    /// # Safety
-    ///
-    /// RCU calls this with the `rcu_head` of a `Typed<T>` that has no reference.
-    unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
-        // CAST: The `rcu_head` is the first field of the first field.
-        // SAFETY: The memory comes from a `KBox`. The last reference was dropped a grace period ago, so
-        // nothing uses it.
-        let this = unsafe { KBox::from_raw(rcu.cast::<Self>()) };
-        let live = this.inner.live.clone();
-        drop(this);
-        live.put();
-    }
-}
-
-/// A reference to a callback in Rust: what owns it.
-///
-/// # Invariants
-///
-/// The pointer is that of a `Typed<T>` from a `KBox`, and there is a reference to it. It is freed an RCU
-/// grace period after the last reference was dropped.
-struct RustCallback(NonNull<Inner>);
-
-// SAFETY: An `AsyncFn` is `Send` and `Sync`.
+// SAFETY: An `AsyncFn` is `Send`. RCU uses `rcu` in any thread.
 unsafe impl Send for RustCallback {}
+// SAFETY: An `AsyncFn` is `Sync`. Only the context that takes the callback out of its cell uses `rcu`.
+unsafe impl Sync for RustCallback {}
 
 impl RustCallback {
-    fn new<T: AsyncFn>(live: &Arc<Live>, function: T, flags: Flags) -> Result<Self> {
-        // INVARIANT: Counted until `free`.
-        if !live.count.inc_not_zero() {
-            return Err(EPERM);
-        }
-        // INVARIANT: It goes into a `Typed<T>` in a `KBox` below.
-        let inner = Inner {
-            rcu: Opaque::uninit(),
-            refs: Refcount::new(1),
-            ops: const { &Typed::<T>::OPS },
-            live: live.clone(),
-        };
-        let typed = KBox::new(Typed { inner, function }, flags).inspect_err(|_| live.put())?;
-        let ptr = NonNull::from(KBox::leak(typed)).cast::<Inner>();
-        ptr.as_ptr().expose_provenance();
-        // INVARIANT: The pointer comes from a `KBox`.
-        Ok(Self(ptr))
-    }
-
-    #[inline]
-    fn inner(&self) -> &Inner {
-        // SAFETY: By the type invariants there is a reference.
-        unsafe { self.0.as_ref() }
+    /// Drops the reference of a cell.
+    ///
+    /// # Safety
+    ///
+    /// RCU calls this with the `rcu_head` of a callback, to which `release` has passed on a reference.
+    unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
+        // CAST: The `rcu_head` is the first field.
+        // SAFETY: `release` has got the pointer from `Arc::into_raw`.
+        drop(unsafe { Arc::from_raw(rcu.cast::<Self>()) });
     }
 }
 
-impl Drop for RustCallback {
-    fn drop(&mut self) {
-        if self.inner().refs.dec_and_test() {
-            // CAST: The `rcu_head` is the first field.
-            // SAFETY: No reference is left, and by the type invariants `free` is the function for this
-            // type. `Domain::drop` calls `rcu_barrier()` before its code can go away. The cells of this
-            // module's slots drop no callback in NMI, see `RustTimer`.
-            unsafe { call_rcu_hurry(self.0.as_ptr().cast(), self.inner().ops.free) };
-        }
+// SAFETY: The reference of a cell is dropped an RCU grace period after `release`. An `Arc` of a
+// `RustCallback` is aligned for a pointer.
+unsafe impl Callback for Arc<RustCallback> {
+    fn release(self) {
+        let this = Arc::into_raw(self);
+        // CAST: The `rcu_head` is the first field.
+        // SAFETY: A callback is in one cell, and is released once. `free` is part of the core kernel. The
+        // cells here release no callback in NMI, see `AsyncTimer`.
+        unsafe { call_rcu_hurry(this.cast_mut().cast(), RustCallback::free) };
     }
 }
 
-// SAFETY: The pointer is not NULL, and aligned for an `Inner`.
-unsafe impl ForeignOwnable for RustCallback {
-    const FOREIGN_ALIGN: usize = core::mem::align_of::<Inner>();
-    type Borrowed<'a> = &'a Inner;
-    type BorrowedMut<'a> = &'a Inner;
-
-    fn into_foreign(self) -> *mut c_void {
-        let ptr = self.0.as_ptr().cast();
-        core::mem::forget(self);
-        ptr
-    }
-
-    unsafe fn from_foreign(ptr: *mut c_void) -> Self {
-        // INVARIANT: The reference comes back with the pointer from `into_foreign`.
-        // SAFETY: `into_foreign` does not return NULL.
-        Self(unsafe { NonNull::new_unchecked(ptr.cast()) })
-    }
-
-    unsafe fn borrow<'a>(ptr: *mut c_void) -> &'a Inner {
-        // SAFETY: The caller holds the reference, or is an RCU reader that began before it was
-        // dropped. RCU keeps the callback for `'a` then.
-        unsafe { &*ptr.cast() }
-    }
-
-    unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> &'a Inner {
-        // SAFETY: The requirements of `borrow` are the same.
-        unsafe { Self::borrow(ptr) }
-    }
-}
-
-// SAFETY: A callback is freed an RCU grace period after its last reference was dropped. An `AsyncFn` is
-// `Sync`. An `Inner` is aligned for a pointer.
-unsafe impl Callback for RustCallback {}
-
-impl AsyncCallback for RustCallback {
+impl AsyncCallback for Arc<RustCallback> {
     type Container = Kmalloc;
 }
 
-impl TimerCallback for RustCallback {
+impl TimerCallback for Arc<RustCallback> {
     const TIMER_FN: raw::Function = bpf_async_rust_timer_cb;
 
     fn call(callback: CallbackRef<'_, Self>) {
-        // SAFETY: By the type invariants of `Inner`, this is the function for its type.
-        unsafe { (callback.callback.ops.call)(callback.callback.as_ptr()) };
+        callback.callback.function.call();
     }
 }
 
-impl WorkCallback for RustCallback {
+impl WorkCallback for Arc<RustCallback> {
     const WORK_FN: WorkFn = bpf_async_rust_work;
     type Refs = Self;
 
     fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Self> {
-        if callback.callback.refs.inc_not_zero() {
-            // INVARIANT: The reference was taken just now.
-            Acquired::Refs(Self(callback.callback.as_ptr()))
-        } else {
-            Acquired::Replaced
-        }
+        Acquired::Refs(callback.callback.into())
     }
 
     unsafe fn call(refs: &Self, _value: *mut c_void, _guard: &tasks_trace::Guard) {
-        // SAFETY: By the type invariants of `Inner`, this is the function for its type.
-        unsafe { (refs.inner().ops.call)(refs.0) };
+        refs.function.call();
     }
 }
 
@@ -313,13 +187,13 @@ impl WorkCallback for RustCallback {
 ///
 /// # Safety
 ///
-/// Called by the hrtimer core in softirq, for the timer of a [`RustTimer`].
+/// Called by the hrtimer core in softirq, for the timer of an [`AsyncTimer`].
 #[inline(never)]
 unsafe extern "C" fn bpf_async_rust_timer_cb(
     timer: *mut bindings::hrtimer,
 ) -> bindings::hrtimer_restart {
     // SAFETY: The timer is that of an object with callbacks in Rust.
-    unsafe { Timer::timer_fn::<RustCallback>(timer) }
+    unsafe { Timer::timer_fn::<Arc<RustCallback>>(timer) }
 }
 
 /// The function of work items with a callback in Rust.
@@ -328,11 +202,11 @@ unsafe extern "C" fn bpf_async_rust_timer_cb(
 ///
 /// # Safety
 ///
-/// Called by a worker, for the work item of a [`RustWork`].
+/// Called by a worker, for the work item of an [`AsyncWork`].
 #[inline(never)]
 unsafe extern "C" fn bpf_async_rust_work(work: *mut bindings::work_struct) {
     // SAFETY: The work is that of an object with callbacks in Rust, and holds a reference to it.
-    unsafe { WorkItem::work_fn::<RustCallback>(work) };
+    unsafe { WorkItem::work_fn::<Arc<RustCallback>>(work) };
 }
 
 /// The container of objects with callbacks in Rust: memory from `kmalloc_nolock()`.
@@ -358,16 +232,45 @@ unsafe impl Container for Kmalloc {
     }
 }
 
+/// What timers and work items have in common.
+struct Object<P: Payload<Arc<RustCallback>>> {
+    slot: Slot<P, Arc<RustCallback>>,
+    live: Arc<Live>,
+}
+
+impl<P: Payload<Arc<RustCallback>>> Object<P> {
+    fn new(domain: &Domain, config: P::Config) -> Result<Self> {
+        let slot = Slot::new();
+        // SAFETY: The container is static, and callbacks in Rust do not use the value.
+        unsafe { slot.init(&KMALLOC, core::ptr::null_mut(), config) }?;
+        Ok(Self {
+            slot,
+            live: domain.live.clone(),
+        })
+    }
+
+    fn set_callback(&self, function: KBox<dyn AsyncFn>, flags: Flags) -> Result {
+        let callback = RustCallback {
+            rcu: Opaque::uninit(),
+            function,
+            _live: self.live.clone(),
+        };
+        let callback = Arc::new(callback, flags)?;
+        let guard = sched::read_lock();
+        self.slot.get(&guard)?.callback.set(callback)
+    }
+}
+
 /// A timer with a callback in Rust.
 ///
 /// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must not be
-/// dropped in NMI, nor where `call_rcu()` itself may have been interrupted.
+/// dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{
-///     bpf::domain::{AsyncFn, Domain, RustTimer, RustWork},
+///     bpf::domain::{AsyncFn, AsyncTimer, AsyncWork, Domain},
 ///     sync::{Arc, Completion},
 ///     time::hrtimer::raw::{Clock, Mode},
 /// };
@@ -382,24 +285,21 @@ unsafe impl Container for Kmalloc {
 ///
 /// let domain = Domain::new()?;
 /// let fired = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-/// let timer = RustTimer::new(&domain, Clock::Monotonic)?;
-/// timer.set_callback(Done(fired.clone()), GFP_KERNEL)?;
+/// let timer = AsyncTimer::new(&domain, Clock::Monotonic)?;
+/// timer.set_callback(KBox::new(Done(fired.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
 /// timer.start(1_000, Mode::REL)?;
 /// fired.wait_for_completion();
 ///
 /// let ran = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-/// let work = RustWork::new(&domain)?;
-/// work.set_callback(Done(ran.clone()), GFP_KERNEL)?;
+/// let work = AsyncWork::new(&domain)?;
+/// work.set_callback(KBox::new(Done(ran.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
 /// work.start()?;
 /// ran.wait_for_completion();
 /// # Ok::<(), Error>(())
 /// ```
-pub struct RustTimer {
-    slot: Slot<Timer, RustCallback>,
-    live: Arc<Live>,
-}
+pub struct AsyncTimer(Object<Timer>);
 
-impl RustTimer {
+impl AsyncTimer {
     /// Creates a timer.
     ///
     /// Any context but NMI.
@@ -412,13 +312,7 @@ impl RustTimer {
     #[doc(alias = "bpf_timer_init")]
     #[inline(never)]
     pub fn new(domain: &Domain, clock: Clock) -> Result<Self> {
-        let this = Self {
-            slot: Slot::new(),
-            live: domain.0.clone(),
-        };
-        // SAFETY: The container is static, and callbacks in Rust do not use the value.
-        unsafe { this.slot.init(&KMALLOC, core::ptr::null_mut(), clock) }?;
-        Ok(this)
+        Ok(Self(Object::new(domain, clock)?))
     }
 
     /// Sets the callback.
@@ -427,17 +321,11 @@ impl RustTimer {
     ///
     /// # Errors
     ///
-    /// - `ENOMEM` if there is no memory.
-    /// - `EPERM` if the domain was dropped.
+    /// `ENOMEM` if there is no memory.
     #[doc(alias = "bpf_timer_set_callback")]
-    pub fn set_callback<T: AsyncFn>(&self, function: T, flags: Flags) -> Result {
-        self.set(RustCallback::new(&self.live, function, flags)?)
-    }
-
     #[inline(never)]
-    fn set(&self, callback: RustCallback) -> Result {
-        let guard = sched::read_lock();
-        self.slot.get(&guard)?.callback().set(callback)
+    pub fn set_callback(&self, function: KBox<dyn AsyncFn>, flags: Flags) -> Result {
+        self.0.set_callback(function, flags)
     }
 
     /// Starts the timer, or moves its expiry.
@@ -451,7 +339,7 @@ impl RustTimer {
     #[doc(alias = "bpf_timer_start")]
     #[inline(never)]
     pub fn start(&self, nanos: i64, mode: Mode) -> Result {
-        self.slot.start(nanos, mode)
+        self.0.slot.start(nanos, mode)
     }
 
     /// Removes the callback, cancels the timer, and waits for a callback that is running.
@@ -465,7 +353,7 @@ impl RustTimer {
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {
-        Ok(self.slot.cancel()? != 0)
+        Ok(self.0.slot.cancel()? != 0)
     }
 
     /// Cancels the timer unless its callback is running.
@@ -475,31 +363,28 @@ impl RustTimer {
     /// # Errors
     ///
     /// - `ECANCELED` with interrupts disabled: the timer is cancelled as soon as they are enabled.
-    /// - `EDEADLK` as [`RustTimer::start`].
+    /// - `EDEADLK` as [`AsyncTimer::start`].
     /// - `EPERM` if the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline(never)]
     pub fn cancel_async(&self) -> Result<bool> {
-        Ok(self.slot.cancel_async()? != 0)
+        Ok(self.0.slot.cancel_async()? != 0)
     }
 }
 
-impl Drop for RustTimer {
+impl Drop for AsyncTimer {
     #[inline(never)]
     fn drop(&mut self) {
-        self.slot.cancel_and_free();
+        self.0.slot.cancel_and_free();
     }
 }
 
 /// A work item with a callback in Rust.
 ///
-/// What [`RustTimer`] says of dropping it holds for this as well.
-pub struct RustWork {
-    slot: Slot<WorkItem, RustCallback>,
-    live: Arc<Live>,
-}
+/// What [`AsyncTimer`] says of dropping it holds for this as well.
+pub struct AsyncWork(Object<WorkItem>);
 
-impl RustWork {
+impl AsyncWork {
     /// Creates a work item.
     ///
     /// Any context but NMI.
@@ -510,13 +395,7 @@ impl RustWork {
     #[doc(alias = "bpf_wq_init")]
     #[inline(never)]
     pub fn new(domain: &Domain) -> Result<Self> {
-        let this = Self {
-            slot: Slot::new(),
-            live: domain.0.clone(),
-        };
-        // SAFETY: The container is static, and callbacks in Rust do not use the value.
-        unsafe { this.slot.init(&KMALLOC, core::ptr::null_mut(), ()) }?;
-        Ok(this)
+        Ok(Self(Object::new(domain, ())?))
     }
 
     /// Sets the callback.
@@ -525,17 +404,11 @@ impl RustWork {
     ///
     /// # Errors
     ///
-    /// - `ENOMEM` if there is no memory.
-    /// - `EPERM` if the domain was dropped.
+    /// `ENOMEM` if there is no memory.
     #[doc(alias = "bpf_wq_set_callback")]
-    pub fn set_callback<T: AsyncFn>(&self, function: T, flags: Flags) -> Result {
-        self.set(RustCallback::new(&self.live, function, flags)?)
-    }
-
     #[inline(never)]
-    fn set(&self, callback: RustCallback) -> Result {
-        let guard = sched::read_lock();
-        self.slot.get(&guard)?.callback().set(callback)
+    pub fn set_callback(&self, function: KBox<dyn AsyncFn>, flags: Flags) -> Result {
+        self.0.set_callback(function, flags)
     }
 
     /// Queues the work item.
@@ -549,14 +422,14 @@ impl RustWork {
     #[doc(alias = "bpf_wq_start")]
     #[inline(never)]
     pub fn start(&self) -> Result {
-        self.slot.start()
+        self.0.slot.start()
     }
 }
 
-impl Drop for RustWork {
+impl Drop for AsyncWork {
     #[inline(never)]
     fn drop(&mut self) {
-        self.slot.cancel_and_free();
+        self.0.slot.cancel_and_free();
     }
 }
 
@@ -609,6 +482,10 @@ mod tests {
         }
     }
 
+    fn count(calls: &Arc<Calls>) -> Result<KBox<Count>> {
+        Ok(KBox::new(Count(calls.clone()), GFP_KERNEL)?)
+    }
+
     /// Runs `f` with interrupts disabled.
     fn irqs_off<R>(f: impl FnOnce() -> R) -> R {
         // SAFETY: This FFI call is paired with the one below.
@@ -619,15 +496,15 @@ mod tests {
         result
     }
 
-    fn timer(domain: &Domain) -> Result<(RustTimer, Arc<Calls>)> {
-        let (timer, calls) = (RustTimer::new(domain, Clock::Monotonic)?, Calls::new()?);
-        timer.set_callback(Count(calls.clone()), GFP_KERNEL)?;
+    fn timer(domain: &Domain) -> Result<(AsyncTimer, Arc<Calls>)> {
+        let (timer, calls) = (AsyncTimer::new(domain, Clock::Monotonic)?, Calls::new()?);
+        timer.set_callback(count(&calls)?, GFP_KERNEL)?;
         Ok((timer, calls))
     }
 
-    fn work(domain: &Domain) -> Result<(RustWork, Arc<Calls>)> {
-        let (work, calls) = (RustWork::new(domain)?, Calls::new()?);
-        work.set_callback(Count(calls.clone()), GFP_KERNEL)?;
+    fn work(domain: &Domain) -> Result<(AsyncWork, Arc<Calls>)> {
+        let (work, calls) = (AsyncWork::new(domain)?, Calls::new()?);
+        work.set_callback(count(&calls)?, GFP_KERNEL)?;
         Ok((work, calls))
     }
 
@@ -635,7 +512,7 @@ mod tests {
     #[test]
     fn timer_fires() -> Result {
         let domain = Domain::new()?;
-        let empty = RustTimer::new(&domain, Clock::Monotonic)?;
+        let empty = AsyncTimer::new(&domain, Clock::Monotonic)?;
         assert_eq!(empty.start(NEAR, Mode::REL), Err(EINVAL));
         assert_eq!(empty.cancel(), Ok(false));
 
@@ -719,11 +596,12 @@ mod tests {
         let domain = Domain::new()?;
         let (timer, calls) = timer(&domain)?;
         let replaced = Calls::new()?;
-        let other = RustTimer::new(&domain, Clock::Boottime)?;
-        other.set_callback(Count(replaced.clone()), GFP_KERNEL)?;
-        other.set_callback(Count(replaced.clone()), GFP_KERNEL)?;
+        let other = AsyncTimer::new(&domain, Clock::Boottime)?;
+        other.set_callback(count(&replaced)?, GFP_KERNEL)?;
+        other.set_callback(count(&replaced)?, GFP_KERNEL)?;
         other.start(FAR, Mode::REL)?;
         other.cancel()?;
+        drop(other);
 
         irqs_off(|| {
             let result = timer.start(NEAR, Mode::REL);
@@ -734,10 +612,6 @@ mod tests {
         assert_eq!(calls.count.load(Relaxed), 0);
         assert_eq!(calls.drops.load(Relaxed), 1);
         assert_eq!(replaced.drops.load(Relaxed), 2);
-        assert_eq!(
-            other.set_callback(Count(replaced.clone()), GFP_KERNEL),
-            Err(EPERM)
-        );
         Ok(())
     }
 }

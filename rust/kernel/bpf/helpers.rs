@@ -47,18 +47,10 @@ static_assert!(
             && size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96
 );
 
-/// The mode for the flags of `bpf_timer_start()`.
-const fn start_mode(flags: u64) -> Option<Mode> {
-    const ABS: u64 = bindings::BPF_F_TIMER_ABS as u64;
-    const PIN: u64 = bindings::BPF_F_TIMER_CPU_PIN as u64;
-    // `Mode` has the same bits, except that its bit 0 stands for a relative expiry.
-    static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
-
-    if flags & !(ABS | PIN) != 0 {
-        return None;
-    }
-    Some(Mode::from_bits(flags ^ Mode::REL_BIT))
-}
+// `Mode` has the bits of `bpf_timer_start()`'s flags, except that its bit 0 stands for a relative expiry.
+const ABS: u64 = bindings::BPF_F_TIMER_ABS as u64;
+const PIN: u64 = bindings::BPF_F_TIMER_CPU_PIN as u64;
+static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
 
 /// Returns the slot in a map value.
 ///
@@ -126,7 +118,10 @@ unsafe extern "C" fn bpf_async_timer_start(
     flags: u64,
 ) -> c_int {
     from_result(|| {
-        let mode = start_mode(flags).ok_or(EINVAL)?;
+        if flags & !(ABS | PIN) != 0 {
+            return Err(EINVAL);
+        }
+        let mode = Mode::from_bits(flags ^ ABS);
         // CAST: As `ns_to_ktime()` does.
         // SAFETY: The value is valid while the program runs.
         unsafe { slot::<Timer, _>(timer) }
@@ -274,10 +269,11 @@ pub(crate) unsafe extern "C" fn bpf_wq_work(work: *mut bindings::work_struct) {
 #[export]
 unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
     // SAFETY: The work is that of a `bpf_async_cpu`, which is a per-CPU variable.
-    unsafe {
+    let cpu = unsafe {
         let cpu = crate::container_of!(work, bindings::bpf_async_cpu, work);
-        Cpu::from_ptr(cpu).drain();
-    }
+        Cpu::from_ptr(cpu)
+    };
+    cpu.drain(cpu);
 }
 
 /// Drains what is queued on a CPU that is offline, for the hotplug callbacks.
@@ -288,7 +284,7 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
 #[export]
 unsafe extern "C" fn bpf_async_drain_offline(cpu: *mut bindings::bpf_async_cpu) {
     // SAFETY: `cpu` is a per-CPU variable, as the caller guarantees.
-    Cpu::this().drain_offline(unsafe { Cpu::from_ptr(cpu) });
+    Cpu::this().drain(unsafe { Cpu::from_ptr(cpu) });
 }
 
 /// Drains the overflow list of a CPU, for its work item.

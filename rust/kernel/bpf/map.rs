@@ -52,14 +52,9 @@ impl Map {
     }
 
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut bindings::bpf_map {
-        self.0.get()
-    }
-
-    #[inline]
     fn refcnt(&self) -> &Atomic<i64> {
         // SAFETY: The count is as long valid as the map, and is only accessed atomically.
-        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).refcnt.counter) }
+        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).refcnt.counter) }
     }
 
     /// Takes a reference unless the last one is gone. Any context; Full.
@@ -82,12 +77,11 @@ impl Map {
         index: &mut MaybeUninit<u32>,
     ) -> *mut c_void {
         // SAFETY: Both fields are constant.
-        let (map_type, key_size) =
-            unsafe { ((*self.as_ptr()).map_type, (*self.as_ptr()).key_size) };
+        let (map_type, key_size) = unsafe { ((*self.0.get()).map_type, (*self.0.get()).key_size) };
 
         if map_type == bindings::bpf_map_type_BPF_MAP_TYPE_ARRAY {
             // SAFETY: The type says that the map is an array. The helper only computes with `value`.
-            index.write(unsafe { bindings::bpf_async_array_index(self.as_ptr(), value) });
+            index.write(unsafe { bindings::bpf_async_array_index(self.0.get(), value) });
             return index.as_mut_ptr().cast();
         }
         value.wrapping_byte_sub((key_size as usize).wrapping_add(7) & !7)
@@ -101,7 +95,7 @@ impl Map {
     #[inline]
     pub(crate) unsafe fn value_of_timer(&self, timer: *mut bindings::bpf_timer) -> *mut c_void {
         // SAFETY: A map whose values have a timer has a record, which is constant.
-        let offset = unsafe { (*(*self.as_ptr()).record).timer_off };
+        let offset = unsafe { (*(*self.0.get()).record).timer_off };
         timer.wrapping_byte_sub(offset as usize).cast()
     }
 
@@ -113,7 +107,7 @@ impl Map {
     #[inline]
     pub(crate) unsafe fn value_of_wq(&self, wq: *mut bindings::bpf_wq) -> *mut c_void {
         // SAFETY: A map whose values have a work item has a record, which is constant.
-        let offset = unsafe { (*(*self.as_ptr()).record).wq_off };
+        let offset = unsafe { (*(*self.0.get()).record).wq_off };
         wq.wrapping_byte_sub(offset as usize).cast()
     }
 }
@@ -143,7 +137,7 @@ unsafe impl AlwaysRefCounted for Map {
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.
-        NonNull::new(unsafe { bindings::bpf_async_alloc(self.as_ptr(), size) })
+        NonNull::new(unsafe { bindings::bpf_async_alloc(self.0.get(), size) })
     }
 
     unsafe fn deallocate(&self, memory: NonNull<c_void>) {
@@ -153,7 +147,7 @@ unsafe impl Container for Map {
 
     fn is_closed(&self) -> bool {
         // SAFETY: The count is as long valid as the map, and is only accessed atomically.
-        let usercnt = unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).usercnt.counter) };
+        let usercnt = unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).usercnt.counter) };
         usercnt.load(Relaxed) == 0
     }
 }

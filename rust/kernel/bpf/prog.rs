@@ -27,10 +27,7 @@ use crate::{
     bindings,
     prelude::*,
     sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -42,10 +39,7 @@ use crate::{
         },
     },
     time::hrtimer::raw,
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    },
+    types::ForeignOwnable,
 };
 use core::{
     marker::PhantomData,
@@ -68,89 +62,36 @@ pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
     false
 }
 
-/// A loaded BPF program, not a subprogram, by its `aux`.
-#[doc(alias = "bpf_prog")]
-#[repr(transparent)]
-pub(crate) struct Prog(Opaque<bindings::bpf_prog_aux>);
-
-// SAFETY: A program can be put by any thread.
-unsafe impl Send for Prog {}
-// SAFETY: What is used here of a program is atomic, or constant after it was loaded.
-unsafe impl Sync for Prog {}
-
-impl Prog {
-    /// Returns the program whose `aux` this is.
-    ///
-    /// # Safety
-    ///
-    /// `aux` must be that of a loaded program, which is not freed during `'a`.
-    #[inline]
-    unsafe fn from_aux<'a>(aux: *mut bindings::bpf_prog_aux) -> &'a Self {
-        // CAST: `Prog` is transparent over `bpf_prog_aux`.
-        // SAFETY: By the safety requirements, `aux` is valid.
-        unsafe { &*aux.cast() }
-    }
-
-    #[inline]
-    fn refcnt(&self) -> &Atomic<i64> {
-        // SAFETY: The count is as long valid as the program, and is only accessed atomically.
-        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).refcnt.counter) }
-    }
-
-    /// Takes a reference unless the last one is gone. Any context; Full.
-    #[doc(alias = "bpf_prog_inc_not_zero")]
-    #[inline]
-    fn tryget(&self) -> Option<ARef<Self>> {
-        // SAFETY: The reference that was taken goes to the `ARef`.
-        add_unless(self.refcnt(), 1, 0).then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
-    }
-
-    /// Puts the reference that [`defer_put`] was given. Hard interrupt, with no lock held.
-    ///
-    /// # Safety
-    ///
-    /// `node` must have been given to [`defer_put`] and have been taken off the list.
-    pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
-        // SAFETY: `dec_ref` passed on the node, and the reference with it.
-        unsafe {
-            let aux = bindings::bpf_async_node_aux(node.as_ptr());
-            bindings::bpf_prog_put((*aux).prog);
-        }
+/// Puts the reference that [`defer_put`] was given. Hard interrupt, with no lock held.
+///
+/// # Safety
+///
+/// `node` must have been given to [`defer_put`] and have been taken off the list.
+pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
+    // SAFETY: `put_last` passed on the node, and the reference with it.
+    unsafe {
+        let aux = bindings::bpf_async_node_aux(node.as_ptr());
+        bindings::bpf_prog_put((*aux).prog);
     }
 }
 
-// SAFETY: A program is valid while it has references, and each program has a count.
-unsafe impl AlwaysRefCounted for Prog {
-    #[doc(alias = "bpf_prog_inc")]
-    fn inc_ref(&self) {
-        self.refcnt().add(1, Relaxed);
-    }
-
-    /// Any context. The last reference is put by this CPU's `irq_work`, also with interrupts enabled:
-    /// a tracing program can drop it inside a region of `prog_idr_lock` or another lock that
-    /// `bpf_prog_put()` takes.
-    #[doc(alias = "bpf_prog_put")]
-    #[inline]
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        #[cold]
-        #[inline(never)]
-        fn last(obj: NonNull<Prog>) {
-            // CAST: `Prog` is transparent over `bpf_prog_aux`.
-            // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes
-            // a reference meanwhile, it never drops the last one, which is on the list. The CPU
-            // stays the same and online until its `irq_work` is raised, also on PREEMPT_RT.
-            unsafe {
-                bindings::bpf_async_preempt_disable();
-                let node = bindings::bpf_async_aux_node(obj.as_ptr().cast());
-                defer_put(NonNull::new_unchecked(node));
-                bindings::bpf_async_preempt_enable();
-            }
-        }
-
-        // SAFETY: The caller's reference keeps the program. Litmus: prog-put, prog-node.
-        if !add_unless(unsafe { obj.as_ref() }.refcnt(), -1, 1) {
-            last(obj);
-        }
+/// Has the last reference to a program put by this CPU's `irq_work`, also with interrupts enabled: a
+/// tracing program can drop it inside a region of `prog_idr_lock` or another lock that
+/// `bpf_prog_put()` takes. Any context.
+///
+/// # Safety
+///
+/// The caller must have seen that there is one reference, and gives it up.
+#[cold]
+#[inline(never)]
+unsafe fn put_last(aux: *mut bindings::bpf_prog_aux) {
+    // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes a reference
+    // meanwhile, it never drops the last one, which is on the list. The CPU stays the same and online
+    // until its `irq_work` is raised, also on PREEMPT_RT.
+    unsafe {
+        bindings::bpf_async_preempt_disable();
+        defer_put(NonNull::new_unchecked(bindings::bpf_async_aux_node(aux)));
+        bindings::bpf_async_preempt_enable();
     }
 }
 
@@ -190,38 +131,42 @@ impl<'a> Subprog<'a> {
         None
     }
 
-    #[inline]
-    fn as_ptr(&self) -> *mut bindings::bpf_prog {
-        self.0.as_ptr()
-    }
-
     /// The code of the subprogram, as a callback.
     #[inline]
     fn func(&self) -> bindings::bpf_callback_t {
         // SAFETY: By the type invariants the pointer is valid. The JIT compiles callbacks for this
         // type, and `bpf_func` is what it has compiled.
-        unsafe { core::mem::transmute((*self.as_ptr()).bpf_func) }
+        unsafe { core::mem::transmute((*self.0.as_ptr()).bpf_func) }
     }
 
     /// Returns whether the code begins at `function`.
     #[inline]
     fn is(&self, function: usize) -> bool {
         // SAFETY: By the type invariants the pointer is valid.
-        unsafe { (*self.as_ptr()).bpf_func }.map_or(0, |func| func as usize) == function
+        unsafe { (*self.0.as_ptr()).bpf_func }.map_or(0, |func| func as usize) == function
     }
 
     /// The `aux` of the program that the subprogram belongs to.
     #[inline]
     fn main_prog_aux(&self) -> *mut bindings::bpf_prog_aux {
         // SAFETY: By the type invariants the pointer is valid, and so is its `aux`.
-        unsafe { (*(*self.as_ptr()).aux).main_prog_aux }
+        unsafe { (*(*self.0.as_ptr()).aux).main_prog_aux }
     }
 
-    /// The program that the subprogram belongs to.
+    /// The reference count of that program.
     #[inline]
-    fn prog(&self) -> &'a Prog {
-        // SAFETY: By the type invariants the program is not freed during `'a`.
-        unsafe { Prog::from_aux(self.main_prog_aux()) }
+    fn refcnt(&self) -> &'a Atomic<i64> {
+        // SAFETY: By the type invariants the program is not freed during `'a`. The count is only
+        // accessed atomically.
+        unsafe { Atomic::from_ptr(&raw mut (*self.main_prog_aux()).refcnt.counter) }
+    }
+
+    /// Takes a reference to that program unless the last one is gone. Any context; Full.
+    #[doc(alias = "bpf_prog_inc_not_zero")]
+    #[inline]
+    fn tryget(&self) -> Option<ProgCallback> {
+        // INVARIANT: The reference was taken just now.
+        add_unless(self.refcnt(), 1, 0).then(|| ProgCallback(self.0))
     }
 }
 
@@ -239,7 +184,12 @@ unsafe fn call(func: bindings::bpf_callback_t, map: &Map, value: *mut c_void) {
     // SAFETY: By the safety requirements of this function. The verifier has checked that callbacks
     // return 0.
     unsafe {
-        bindings::bpf_async_call(func, map.as_ptr() as u64, key as u64, value as u64);
+        bindings::bpf_async_call(
+            func,
+            core::ptr::from_ref(map) as u64,
+            key as u64,
+            value as u64,
+        );
     }
 }
 
@@ -254,25 +204,23 @@ pub(crate) struct ProgCallback(NonNull<bindings::bpf_prog>);
 unsafe impl Send for ProgCallback {}
 
 impl ProgCallback {
-    /// # Errors
-    ///
-    /// `ENOENT` if the last reference to the program is gone.
     #[inline]
-    fn new(func: Subprog<'_>) -> Result<Self> {
-        let prog = func.prog().tryget().ok_or(ENOENT)?;
-        ARef::into_raw(prog);
-        // INVARIANT: The reference was taken above.
-        Ok(Self(func.0))
+    fn subprog(&self) -> Subprog<'_> {
+        // INVARIANT: The reference keeps the program as long as `self`.
+        Subprog(self.0, PhantomData)
     }
 }
 
 impl Drop for ProgCallback {
+    /// Any context.
+    #[doc(alias = "bpf_prog_put")]
     #[inline]
     fn drop(&mut self) {
-        // INVARIANT: The reference keeps the program until it is given up below.
-        let prog = Subprog(self.0, PhantomData).prog();
-        // SAFETY: By the type invariants there is a reference, which is given up here.
-        unsafe { Prog::dec_ref(NonNull::from(prog)) };
+        // Litmus: prog-put, prog-node.
+        if !add_unless(self.subprog().refcnt(), -1, 1) {
+            // SAFETY: There was one reference, which is given up.
+            unsafe { put_last(self.subprog().main_prog_aux()) };
+        }
     }
 }
 
@@ -335,11 +283,10 @@ impl TimerCallback for ProgCallback {
 ///
 /// # Invariants
 ///
-/// `func` is the code of a subprogram of `_prog`. `map` is the map of the object.
+/// Both come from one object.
 pub(crate) struct ProgRefs {
-    func: bindings::bpf_callback_t,
+    callback: ProgCallback,
     map: ARef<Map>,
-    _prog: ARef<Prog>,
 }
 
 impl WorkCallback for ProgCallback {
@@ -349,25 +296,24 @@ impl WorkCallback for ProgCallback {
     #[inline]
     fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<ProgRefs> {
         // A callback that is set has a reference to its program. If there is none, it was replaced.
-        let Some(prog) = callback.callback.prog().tryget() else {
+        let Some(prog) = callback.callback.tryget() else {
             return Acquired::Replaced;
         };
         let Some(map) = callback.container.tryget() else {
             return Acquired::Gone;
         };
-        // INVARIANT: Program, function and map come from one object.
+        // INVARIANT: Both come from the object of `callback`.
         Acquired::Refs(ProgRefs {
-            func: callback.callback.func(),
+            callback: prog,
             map,
-            _prog: prog,
         })
     }
 
     #[inline]
     unsafe fn call(refs: &ProgRefs, value: *mut c_void, _guard: &tasks_trace::Guard) {
-        // SAFETY: `refs` protects function and map. The verifier has checked the callbacks of
+        // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
         // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers.
-        unsafe { call(refs.func, &refs.map, value) };
+        unsafe { call(refs.callback.subprog().func(), &refs.map, value) };
     }
 }
 
@@ -391,7 +337,7 @@ impl<P: Payload<ProgCallback>> Slot<P, ProgCallback> {
         function: usize,
     ) -> Result {
         let guard = sched::read_lock();
-        let cell = self.get(&guard)?.callback();
+        let cell = &self.get(&guard)?.callback;
         // Nothing to do in the usual case, that the callback is set already.
         if cell
             .load(&guard)
@@ -401,6 +347,6 @@ impl<P: Payload<ProgCallback>> Slot<P, ProgCallback> {
         }
         // SAFETY: A running program is not freed.
         let func = unsafe { Subprog::find(aux, function) }.ok_or(EINVAL)?;
-        cell.set(ProgCallback::new(func)?)
+        cell.set(func.tryget().ok_or(ENOENT)?)
     }
 }

@@ -90,7 +90,7 @@ impl Timer {
     /// Performs a queued operation on the timer of `cb`. The caller holds a reference.
     #[inline]
     pub(crate) fn process_op(cb: &TimerCb, op: Op) {
-        let timer = cb.payload();
+        let timer = &cb.payload;
         if let Some((nanos, mode)) = op.as_start() {
             timer.start(nanos, mode);
         } else if op.is_cancel() && !timer.try_cancel() {
@@ -113,12 +113,12 @@ impl Timer {
     /// Removes the callback, cancels the timer, and waits for its function. `guard` protects `cb`.
     #[inline]
     fn cancel_sync<C: TimerCallback>(cb: &TimerCb<C>, guard: sched::Guard) -> Result<c_int> {
-        cb.callback().take();
-        if !cb.head().deferred_idle() {
-            cb.head().revoke_deferred();
+        cb.callback.clear();
+        if !cb.head.deferred_idle() {
+            cb.head.revoke_deferred();
         }
-        match cb.payload().0.try_to_cancel() {
-            ..0 => cb.payload().cancel_running(guard),
+        match cb.payload.0.try_to_cancel() {
+            ..0 => cb.payload.cancel_running(guard),
             result => Ok(result),
         }
     }
@@ -182,7 +182,7 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
 
     #[inline]
     fn cancel(cb: &AsyncCb<Self, C>) {
-        cb.payload().0.try_to_cancel();
+        cb.payload.0.try_to_cancel();
     }
 }
 
@@ -202,29 +202,19 @@ impl<C: TimerCallback> Slot<Timer, C> {
     #[inline]
     pub(crate) fn start(&self, nanos: i64, mode: Mode) -> Result {
         if must_defer() {
-            return self.start_irqs_off(Op::start(nanos, mode));
+            // SAFETY: `must_defer()` has returned true.
+            return unsafe { self.queue(Op::start(nanos, mode)) };
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        if !cb.callback().is_set() {
+        if !cb.callback.is_set() {
             return Err(EINVAL);
         }
-        if !cb.head().deferred_idle() {
-            cb.head().revoke_deferred();
+        if !cb.head.deferred_idle() {
+            cb.head.revoke_deferred();
         }
-        cb.payload().start(nanos, mode);
+        cb.payload.start(nanos, mode);
         Ok(())
-    }
-
-    #[inline(never)]
-    fn start_irqs_off(&self, op: Op) -> Result {
-        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
-        let guard = unsafe { sched::Implied::new() };
-        let cb = self.get(&guard)?;
-        if !cb.callback().is_set() {
-            return Err(EINVAL);
-        }
-        cb.head().queue_irqs_off(op)
     }
 
     /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns 1
@@ -283,26 +273,20 @@ impl<C: TimerCallback> Slot<Timer, C> {
     #[inline]
     pub(crate) fn cancel_async(&self) -> Result<c_int> {
         if must_defer() {
-            return self.cancel_irqs_off();
+            // SAFETY: `must_defer()` has returned true.
+            unsafe { self.queue(Op::CANCEL) }?;
+            return Err(ECANCELED);
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        if !cb.head().deferred_idle() {
-            cb.head().revoke_deferred();
+        if !cb.head.deferred_idle() {
+            cb.head.revoke_deferred();
         }
-        match cb.payload().0.try_to_cancel() {
+        match cb.payload.0.try_to_cancel() {
             // As in C, where -1 is what `hrtimer_try_to_cancel()` has returned.
             ..0 => Err(EPERM),
             result => Ok(result),
         }
-    }
-
-    #[inline(never)]
-    fn cancel_irqs_off(&self) -> Result<c_int> {
-        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
-        let guard = unsafe { sched::Implied::new() };
-        self.get(&guard)?.head().queue_irqs_off(Op::CANCEL)?;
-        Err(ECANCELED)
     }
 }
 
@@ -321,7 +305,7 @@ impl<'a, C> Cancelling<'a, C> {
     /// `EDEADLK` if the caller, which is the callback of `running`, is that of `cb`, or if another
     /// callback is about to wait for it.
     fn new(cb: &'a TimerCb<C>, running: &TimerCb) -> Result<Self> {
-        if core::ptr::eq(cb.payload(), running.payload()) {
+        if core::ptr::eq(&cb.payload, &running.payload) {
             return Err(EDEADLK);
         }
         // INVARIANT: It is included.
@@ -329,14 +313,14 @@ impl<'a, C> Cancelling<'a, C> {
         let this = Self(cb);
         // `add` is Full: if two callbacks cancel each other, one at least sees the other.
         // Litmus: cancelling, cancelling-three.
-        if running.head().cancelling.load(Relaxed) != 0 {
+        if running.head.cancelling.load(Relaxed) != 0 {
             return Err(EDEADLK);
         }
         Ok(this)
     }
 
     fn add(cb: &TimerCb<C>, delta: i16) {
-        let count = &cb.head().cancelling;
+        let count = &cb.head.cancelling;
         let mut old = count.load(Relaxed);
         // `Atomic<i16>` has no `fetch_add()`. At most one callback of each CPU is counted, so that
         // the count does not overflow and the loop ends.

@@ -80,10 +80,6 @@ pub(crate) enum Acquired<R> {
 }
 
 impl WorkItem {
-    fn as_ptr(&self) -> *mut bindings::work_struct {
-        self.0.get()
-    }
-
     /// Queues the work item of `cb`, with a reference for the run.
     ///
     /// # Safety
@@ -91,18 +87,18 @@ impl WorkItem {
     /// The caller must hold a reference, which it gives up.
     unsafe fn schedule<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up, and the reference keeps it until it has run.
-        if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } {
+        if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } {
             // SAFETY: It is pending already, so this reference is not needed.
-            unsafe { cb.head().put() };
+            unsafe { cb.head.put() };
         }
     }
 
     /// Removes the work item of `cb` from its queue, and drops the reference that it held there.
     fn cancel_work<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up.
-        if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } {
+        if unsafe { bindings::cancel_work(cb.payload.0.get()) } {
             // SAFETY: The reference for the run that was cancelled.
-            unsafe { cb.head().put() };
+            unsafe { cb.head.put() };
         }
     }
 
@@ -110,7 +106,7 @@ impl WorkItem {
     #[inline]
     pub(crate) fn process_op(cb: &WorkCb, op: Op) {
         if op.as_start().is_some() {
-            cb.head().get();
+            cb.head.get();
             // SAFETY: The reference was taken just now.
             unsafe { Self::schedule(cb) };
         } else if op.is_cancel() {
@@ -131,7 +127,7 @@ impl WorkItem {
         let cb = unsafe { WorkCb::<C>::from_payload(work.cast()) };
         Self::run(cb);
         // SAFETY: The reference of this run is given up.
-        unsafe { cb.head().put() };
+        unsafe { cb.head.put() };
     }
 
     /// Calls the callback, if there is one.
@@ -204,36 +200,26 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
     #[inline]
     pub(crate) fn start(&self) -> Result {
         if must_defer() {
-            return self.start_irqs_off();
+            // SAFETY: `must_defer()` has returned true.
+            return unsafe { self.queue(START) };
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
-        if !cb.callback().is_set() {
+        if !cb.callback.is_set() {
             return Err(EINVAL);
         }
         // Full: if the work item is pending here, the worker that clears this is ordered after what
         // the caller wrote before. Litmus: work-pending.
         smp_mb(Full);
         // SAFETY: The work was set up.
-        if unsafe { bindings::bpf_async_work_pending(cb.payload().as_ptr()) } {
+        if unsafe { bindings::bpf_async_work_pending(cb.payload.0.get()) } {
             return Ok(());
         }
-        if !cb.head().tryget() {
+        if !cb.head.tryget() {
             return Err(ENOENT);
         }
         // SAFETY: The reference was taken above.
         unsafe { WorkItem::schedule(cb) };
         Ok(())
-    }
-
-    #[inline(never)]
-    fn start_irqs_off(&self) -> Result {
-        // SAFETY: `must_defer()` has returned true: interrupts are disabled, or this is an NMI.
-        let guard = unsafe { sched::Implied::new() };
-        let cb = self.get(&guard)?;
-        if !cb.callback().is_set() {
-            return Err(EINVAL);
-        }
-        cb.head().queue_irqs_off(START)
     }
 }

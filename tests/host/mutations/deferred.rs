@@ -2,7 +2,7 @@
 
 //! What is queued.
 
-use super::{Mutation, ASYNC_CB, DEFERRED, LLIST, PENDING, TIMER};
+use super::{Mutation, DEFERRED, LLIST, PENDING, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -28,7 +28,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "deferred_link_after_call_rcu",
         says: "Causality violation",
         changes: &[(
-            ASYNC_CB,
+            DEFERRED,
             "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
             "self.revoke_sync();",
         )],
@@ -38,7 +38,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "deferred_free_with_irqs_off",
         says: "Causality violation",
         changes: &[(
-            ASYNC_CB,
+            DEFERRED,
             "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
             "self.revoke_sync();",
         )],
@@ -164,8 +164,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a timer with interrupts disabled",
         changes: &[(
             TIMER,
-            "if must_defer() {\n            return self.start_irqs_off",
-            "if false {\n            return self.start_irqs_off",
+            "if must_defer() {\n            // SAFETY: `must_defer()` has returned true.\n            return unsafe { self.queue(Op::start(nanos, mode)) };",
+            "if false {\n            return unsafe { self.queue(Op::start(nanos, mode)) };",
         )],
     },
 ];

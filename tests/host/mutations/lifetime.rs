@@ -12,15 +12,15 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return self.set_refused();",
+            "self.set_freed();\n            return Err(EPERM);",
             "return Err(EPERM);",
         )],
     },
     Mutation {
-        name: "take-takes-freed",
+        name: "clear-clears-freed",
         model: "callback_set_clear_free",
         says: "FREED did not stay",
-        changes: &[(CALLBACK, "self.set_freed();\n            return None;", "return None;")],
+        changes: &[(CALLBACK, "return self.set_freed();", "return;")],
     },
     Mutation {
         name: "set-relaxed",
@@ -110,8 +110,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
-            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback",
         )],
     },
     Mutation {
@@ -119,9 +119,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "lifetime_deferred_start_free_fire",
         says: "use after free: an object",
         changes: &[(
-            TIMER,
-            "let guard = unsafe { sched::Implied::new() };\n        let cb = self.get(&guard)?;\n        if !cb",
-            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb",
+            ASYNC_CB,
+            "let guard = unsafe { sched::Implied::new() };\n        let cb = self.get(&guard)?;\n        if op",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if op",
         )],
     },
     Mutation {
@@ -170,8 +170,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
-            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback()",
+            "let guard = sched::read_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback",
+            "let guard = sched::no_lock();\n        let cb = self.get(&guard)?;\n        if !cb.callback",
         )],
     },
     Mutation {
@@ -191,8 +191,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "return self.set_refused();",
-            "if self.0.cmpxchg(word, FREED, Full).is_ok() {\n                drop(unsafe { Self::owner(word) });\n            }\n            return Err(EPERM);",
+            "self.set_freed();\n            return Err(EPERM);",
+            "if self.0.cmpxchg(word, FREED, Full).is_ok() {\n                unsafe { Self::release(word) };\n            }\n            return Err(EPERM);",
         )],
     },
 ];

@@ -2,7 +2,7 @@
 
 //! Whose operation wins.
 
-use super::{Mutation, ASYNC_CB, PENDING, TIMER};
+use super::{Mutation, DEFERRED, PENDING, TIMER};
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -11,8 +11,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a newer start was undone",
         changes: &[(
             TIMER,
-            "cb.payload().start(nanos, mode);\n",
-            "cb.payload().start(nanos, mode);\n        if !cb.callback().is_set() { cb.payload().0.try_to_cancel(); }\n",
+            "cb.payload.start(nanos, mode);\n",
+            "cb.payload.start(nanos, mode);\n        if !cb.callback.is_set() { cb.payload.0.try_to_cancel(); }\n",
         )],
     },
     Mutation {
@@ -20,7 +20,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_deferred_cancel_then_start",
         says: "an older cancel has won",
         changes: &[(
-            ASYNC_CB,
+            DEFERRED,
             "self.revoke_sync();",
             "",
         )],
@@ -30,7 +30,7 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_deferred_start_then_cancel",
         says: "an older start has won",
         changes: &[(
-            ASYNC_CB,
+            DEFERRED,
             "self.revoke_sync();",
             "",
         )],
@@ -109,7 +109,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "exceeded maximum number of branches",
         changes: &[(
             TIMER,
-            "if running.head().cancelling.load(Relaxed) != 0 {",
+            "if running.head.cancelling.load(Relaxed) != 0 {",
             "if false {",
         )],
     },

@@ -12,7 +12,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             WORK,
-            "if !cb.head().tryget() {\n            return Err(ENOENT);\n        }\n",
+            "if !cb.head.tryget() {\n            return Err(ENOENT);\n        }\n",
             "",
         )],
     },
@@ -20,7 +20,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "deferred-work-without-reference",
         model: "work_deferred_start_free_run",
         says: "use after free: an object",
-        changes: &[(WORK, "cb.head().get();", "")],
+        changes: &[(WORK, "cb.head.get();", "")],
     },
     Mutation {
         name: "cancelled-work-keeps-reference",
@@ -28,8 +28,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             WORK,
-            "if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } {",
-            "if unsafe { bindings::cancel_work(cb.payload().as_ptr()) } && false {",
+            "if unsafe { bindings::cancel_work(cb.payload.0.get()) } {",
+            "if unsafe { bindings::cancel_work(cb.payload.0.get()) } && false {",
         )],
     },
     Mutation {
@@ -38,8 +38,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             WORK,
-            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } {",
-            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload().as_ptr()) } && false {",
+            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } {",
+            "if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } && false {",
         )],
     },
     Mutation {

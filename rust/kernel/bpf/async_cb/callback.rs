@@ -5,7 +5,7 @@
 //! ```text
 //!    NONE ──────── set() ───────► owner ──┐
 //!     ▲                           │ │  ▲  │ set()
-//!     └───────── take() ──────────┘ │  └──┘
+//!     └───────── clear() ─────────┘ │  └──┘
 //!     │                             │
 //!     └── set_freed() ──► FREED ◄───┘ set_freed()
 //! ```
@@ -15,7 +15,7 @@
 //! always match. An exchange returns what was in the word before, with exactly one ownership, and
 //! the context that made the exchange drops it.
 //!
-//! `FREED` is final. A `set()` or `take()` that finds it puts it back, and drops what it gets for
+//! `FREED` is final. A `set()` or `clear()` that finds it puts it back, and drops what it gets for
 //! that. The word can hold an owner until then, so that a reader has to look at something else as
 //! well that was written before `FREED`: see [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
 
@@ -41,12 +41,18 @@ const FREED: usize = 1;
 ///
 /// # Safety
 ///
-/// - What [`ForeignOwnable::borrow`] returns must be valid for RCU readers that began before the
-///   owner was dropped, although `from_foreign` may be called meanwhile. Several contexts may borrow it
-///   at once.
-/// - It must be possible to drop an owner in each context in which the user of the cell does.
+/// - What [`ForeignOwnable::borrow`] returns must be valid for RCU readers that began before
+///   [`Callback::release`], although `from_foreign` may be called meanwhile. Several contexts may borrow
+///   it at once.
+/// - It must be possible to release an owner in each context in which the user of the cell does.
 /// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
-pub(crate) unsafe trait Callback: ForeignOwnable + Send {}
+pub(crate) unsafe trait Callback: ForeignOwnable + Send {
+    /// Drops an owner that was in a cell.
+    #[inline]
+    fn release(self) {
+        drop(self);
+    }
+}
 
 /// The word.
 ///
@@ -99,34 +105,28 @@ impl<C: Callback> CallbackCell<C> {
         let word = callback.into_foreign() as usize;
         let old = self.0.xchg(word, Full);
         if old == FREED {
-            return self.set_refused();
+            self.set_freed();
+            return Err(EPERM);
         }
         // SAFETY: `old` was taken out of the word just now.
-        drop(unsafe { Self::owner(old) });
+        unsafe { Self::release(old) };
         Ok(())
     }
 
-    #[cold]
-    fn set_refused(&self) -> Result {
-        self.set_freed();
-        Err(EPERM)
-    }
-
-    /// Edge owner to `NONE`. Returns the owner, if there was one. The other states stay.
+    /// Edge owner to `NONE`. Drops the owner. The other states stay.
     ///
     /// At most two exchanges. Any context; Full if there was an owner.
     #[inline]
-    pub(crate) fn take(&self) -> Option<C> {
+    pub(crate) fn clear(&self) {
         if !self.is_set() {
-            return None;
+            return;
         }
         let old = self.0.xchg(NONE, Full);
         if old == FREED {
-            self.set_freed();
-            return None;
+            return self.set_freed();
         }
         // SAFETY: `old` was taken out of the word just now.
-        unsafe { Self::owner(old) }
+        unsafe { Self::release(old) };
     }
 
     /// Edge each state to `FREED`. Drops the owner. Any context; Full.
@@ -134,19 +134,21 @@ impl<C: Callback> CallbackCell<C> {
     pub(crate) fn set_freed(&self) {
         let old = self.0.xchg(FREED, Full);
         // SAFETY: `old` was taken out of the word just now.
-        drop(unsafe { Self::owner(old) });
+        unsafe { Self::release(old) };
     }
 
-    /// Returns the owner that a word stands for.
+    /// Drops the owner that a word stands for, if it stands for one.
     ///
     /// # Safety
     ///
     /// The caller must have taken `word` out of a cell, and must call this once for it.
     #[inline]
-    unsafe fn owner(word: usize) -> Option<C> {
-        // SAFETY: By the type invariants of the cell, the word comes from `into_foreign`. The caller
-        // has its ownership.
-        (word > FREED).then(|| unsafe { C::from_foreign(word as *mut c_void) })
+    unsafe fn release(word: usize) {
+        if word > FREED {
+            // SAFETY: By the type invariants of the cell, the word comes from `into_foreign`. The
+            // caller has its ownership.
+            unsafe { C::from_foreign(word as *mut c_void) }.release();
+        }
     }
 }
 
@@ -184,9 +186,9 @@ mod tests {
         assert!(cell.load(&rcu::read_lock()).is_some());
         cell.set(owner()?)?;
         assert_eq!(drops.load(Relaxed), 1);
-        cell.take();
+        cell.clear();
         assert_eq!(drops.load(Relaxed), 2);
-        cell.take();
+        cell.clear();
         assert_eq!(drops.load(Relaxed), 2);
 
         cell.set(owner()?)?;
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(drops.load(Relaxed), 3);
         assert_eq!(cell.set(owner()?), Err(EPERM));
         assert_eq!(drops.load(Relaxed), 4);
-        cell.take();
+        cell.clear();
         assert!(!cell.is_set() && cell.load(&rcu::read_lock()).is_none());
         assert_eq!(cell.set(owner()?), Err(EPERM));
         assert_eq!(drops.load(Relaxed), 5);

@@ -29,7 +29,7 @@ use super::pending::{
 };
 use crate::{
     bindings,
-    bpf::prog::Prog,
+    bpf::prog,
     irq_work,
     llist::RawList,
     prelude::*,
@@ -128,13 +128,6 @@ impl Cpu {
     /// Begins a drain. It adds one to the depth if the last drain has caused it.
     #[inline]
     fn begin_drain(&self) {
-        if self.depth().load(Relaxed) != 0 {
-            self.update_depth();
-        }
-    }
-
-    #[cold]
-    fn update_depth(&self) {
         // An NMI in between can set `NESTED`, which then counts for the next drain, or is lost.
         let depth = self.depth().load(Relaxed);
         let depth = if depth & NESTED != 0 {
@@ -177,31 +170,16 @@ impl Cpu {
         }
     }
 
-    /// Drains `objects` and `progs` of the current CPU. Hard interrupt.
+    /// Drains `objects` and `progs` of `of`: the current CPU, which is `self`, or one that is offline.
+    /// Interrupts disabled.
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
-    pub(crate) fn drain(&self) {
-        self.begin_drain();
-        self.drain_objects(self.objects());
-        // A context that adds the first node raises the `irq_work` after this look at the lists.
-        if !self.progs().is_empty() || !self.overflow().is_empty() {
-            self.drain_rest(self);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn drain_rest(&self, of: &Self) {
-        self.put_progs(of);
-        self.kick_overflow(self);
-    }
-
-    /// Drains the lists of another CPU, which is offline. `self` is the current one. Interrupts
-    /// disabled.
-    pub(crate) fn drain_offline(&self, of: &Self) {
+    pub(crate) fn drain(&self, of: &Self) {
         self.begin_drain();
         self.drain_objects(of.objects());
-        self.drain_rest(of);
+        // A context that adds the first node raises the `irq_work` after these looks at the lists.
+        self.put_progs(of);
+        self.kick_overflow(self);
         self.kick_overflow(of);
     }
 
@@ -221,8 +199,9 @@ impl Cpu {
         // The oldest first. The batch reads the next node before it returns one, because another CPU
         // can queue the object again as soon as its operation is complete.
         for node in list.del_all().reverse() {
+            // CAST: `node` is the first field of a `Head`.
             // SAFETY: The node was taken off a list of objects.
-            unsafe { self.drain_object(Head::from_node(node)) };
+            unsafe { self.drain_object(node.cast()) };
         }
         self.draining().store(null_mut(), Relaxed);
     }
@@ -260,18 +239,23 @@ impl Cpu {
     }
 
     /// Puts the last references of the programs of `of`. `self` is the current CPU.
+    #[inline]
     fn put_progs(&self, of: &Self) {
+        if of.progs().is_empty() {
+            return;
+        }
         // What putting a program calls can be traced as well.
         self.draining().store(self.0.get().cast(), Relaxed);
         for node in of.progs().del_all() {
             // SAFETY: `defer_put` has added the node, with the reference.
-            unsafe { Prog::put_node(node) };
+            unsafe { prog::put_node(node) };
         }
         self.draining().store(null_mut(), Relaxed);
     }
 
     /// Schedules the work item for the overflow list of `of`. `self` is the current CPU. The caller
     /// holds no lock of a workqueue. Litmus: late-work.
+    #[inline]
     fn kick_overflow(&self, of: &Self) {
         if of.overflow().is_empty() {
             return;
@@ -314,6 +298,23 @@ impl Head {
         // SAFETY: The reference was taken above.
         unsafe { store_and_add(cpu, self, op, false) };
         Ok(())
+    }
+
+    /// Ensures that no operation which was queued before can take effect after this call: revokes
+    /// it, or waits until it was performed.
+    ///
+    /// # Context
+    ///
+    /// Interrupts enabled, inside the read side in which the object was found.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn revoke_deferred(&self) {
+        // `node` and `word` may be an `rcu_head` by now. Do not use them without a reference.
+        if self.tryget() {
+            self.revoke_sync();
+            // SAFETY: The reference was taken above.
+            unsafe { self.put() };
+        }
     }
 
     /// Drops a reference with interrupts disabled, where `call_rcu()` cannot be called.

@@ -233,13 +233,6 @@ impl Head {
         this.cast()
     }
 
-    /// Returns the object whose list node is `node`.
-    #[inline]
-    pub(crate) fn from_node(node: NonNull<bindings::llist_node>) -> NonNull<Self> {
-        // CAST: `node` is the first field, and `Opaque` is transparent.
-        node.cast()
-    }
-
     /// Takes a reference unless the last one is gone. Any context; no memory ordering.
     ///
     /// Not `Refcount::inc_not_zero()`: that checks for an overflow, which takes 8 instructions and

@@ -16,7 +16,7 @@ fn set(cell: &'static Cell) -> bool {
 fn check_freed(cell: &'static Cell) {
     assert!(!cell.is_set(), "FREED did not stay");
     assert!(!set(cell), "FREED did not stay");
-    cell.take();
+    cell.clear();
     assert!(!cell.is_set() && !set(cell), "FREED did not stay");
 }
 
@@ -41,7 +41,7 @@ fn callback_set_clear_free() {
         let cell = world().keep(Cell::new());
         set(cell);
         let setter = on_cpu(1, || set(cell));
-        let clearer = on_cpu(1, || cell.take());
+        let clearer = on_cpu(1, || cell.clear());
         cell.set_freed();
         setter.join().unwrap();
         clearer.join().unwrap();

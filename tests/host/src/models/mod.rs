@@ -254,7 +254,7 @@ pub(crate) fn init<P: Payload<Owner>>(
 /// Sets the callback, as programs do.
 pub(crate) fn set<P: Payload<Owner>>(slot: &Slot<P, Owner>, callback: Owner) -> Result {
     let guard = sched::read_lock();
-    slot.get(&guard)?.callback().set(callback)
+    slot.get(&guard)?.callback.set(callback)
 }
 
 /// A slot with a timer that has a callback.
@@ -303,7 +303,7 @@ pub(crate) fn interrupt_once(cpu: usize) -> bool {
     // SAFETY: It is that of a CPU.
     let (work, this) = unsafe { (&(*raw).work, Cpu::from_ptr(raw)) };
     work.raised.set(false);
-    world().interrupt(|| this.drain());
+    world().interrupt(|| this.drain(this));
     // SAFETY: It is that of a CPU.
     !failed() && (work.raised.get() || unsafe { &*raw }.overflow_pending.get())
 }

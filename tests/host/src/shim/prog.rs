@@ -5,10 +5,6 @@
 use crate::bindings::llist_node;
 use core::ptr::NonNull;
 
-pub struct Prog;
-
-impl Prog {
-    pub(crate) unsafe fn put_node(_node: NonNull<llist_node>) {
-        unreachable!("no program is queued");
-    }
+pub(crate) unsafe fn put_node(_node: NonNull<llist_node>) {
+    unreachable!("no program is queued");
 }
