@@ -46,6 +46,8 @@ cd -- {cwd} || exit 125
 exit $?
 """
 
+# The command is root's, no matter who starts the VM: insmod is there.
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TERM")
 
 
@@ -60,8 +62,7 @@ def environment(names, first=()):
     for item in names:
         name, given, value = item.partition("=")
         values[name] = value if given else os.environ.get(name, "")
-    if first:
-        values["PATH"] = ":".join([*first, values.get("PATH", os.defpath)])
+    values["PATH"] = ":".join([*first, values.get("PATH", os.defpath), SBIN])
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
 
 

@@ -284,6 +284,14 @@ class Asked(WithCache):
             done = subprocess.run([files.command], capture_output=True, text=True, check=False)
             self.assertEqual(done.stdout, f"{self.cache}/own/bin/own\n")
 
+    def test_programs_of_root(self):
+        """The command is root's, also when it is started by a user whose PATH has no sbin."""
+        with mock.patch.dict(os.environ, PATH="/usr/bin:/bin"), guest.GuestFiles(['echo "$PATH"'], cwd="/") as files:
+            files.command.write_text(files.command.read_text().replace("mount", ": mount"))
+            done = subprocess.run([files.command], capture_output=True, text=True, check=False)
+            self.assertEqual(done.stdout.strip().split(":")[:2], ["/usr/bin", "/bin"])
+            self.assertIn("/sbin", done.stdout.strip().split(":"))
+
     def test_words(self):
         self.assertEqual(guest.as_shell(["a; b"]), "bash -c 'a; b'")
         self.assertEqual(guest.as_shell(["a", "b c"]), "a 'b c'")
