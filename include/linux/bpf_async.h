@@ -26,8 +26,8 @@ struct bpf_wq;
  * @objects: objects with a pending operation
  * @progs: programs whose last reference has to be put
  * @overflow: objects that wait for @overflow_work, because there was a newer
- *            operation again and again, or because too many drains in a row
- *            have each caused the next
+ *            operation after each that was performed, or because too many
+ *            drains in a row have each caused the next
  * @work: drains @objects and @progs in hard interrupt context
  * @overflow_work: drains @overflow in task context
  * @draining: the object whose operation is being performed, this structure
@@ -37,8 +37,8 @@ struct bpf_wq;
  * @depth: how many drains in a row were caused by the one before; the highest
  *         bit says that the one under way has caused another one
  *
- * The lists can be used by any CPU. The other fields are used by this CPU only,
- * including its interrupts and NMIs.
+ * The lists and @overflow_work can be used by any CPU. The other fields are used
+ * by this CPU only, including its interrupts and NMIs.
  */
 struct bpf_async_cpu {
 	struct llist_head objects;
@@ -78,7 +78,7 @@ void bpf_async_wq_cancel_and_free(struct bpf_wq *wq);
 enum hrtimer_restart bpf_timer_cb(struct hrtimer *timer);
 void bpf_wq_work(struct work_struct *work);
 void bpf_async_irq_work(struct irq_work *work);
-void bpf_async_drain_offline(struct bpf_async_cpu *cpu);
+void bpf_async_drain_cpu(struct bpf_async_cpu *cpu);
 void bpf_async_drain_overflow(struct bpf_async_cpu *cpu);
 
 #endif /* CONFIG_BPF_ASYNC_RUST */

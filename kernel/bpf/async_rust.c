@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C side of bpf_timer and bpf_wq in Rust: the entries of the helpers, which
- * kprobes and fentry can attach to, the per-CPU variable, and the CPU hotplug
- * callbacks. See rust/kernel/bpf/.
+ * The C side of bpf_timer and bpf_wq in Rust: the entry points of the helpers,
+ * so that kprobes and fentry can attach to them, the per-CPU variable, and the
+ * CPU hotplug callbacks. See rust/kernel/bpf/.
  */
 #include <linux/bpf.h>
 #include <linux/bpf_async.h>
@@ -47,8 +47,8 @@ void bpf_wq_cancel_and_free(void *wq)
 }
 
 /*
- * IRQ_WORK_INIT_HARD: on PREEMPT_RT the default runs in a thread, which can
- * have interrupted a holder of the locks that the drain takes.
+ * IRQ_WORK_INIT_HARD: on PREEMPT_RT the default runs in a thread. A task that
+ * spins until a drain has performed an operation must not have preempted it.
  */
 DEFINE_PER_CPU(struct bpf_async_cpu, bpf_async_cpu) = {
 	.work = IRQ_WORK_INIT_HARD(bpf_async_irq_work),
@@ -64,8 +64,8 @@ static void async_overflow_workfn(struct work_struct *work)
 }
 
 /*
- * A CPU that goes down has run its irq_works for the last time when a program
- * can still queue operations there. The CPU that took it down drains its lists
+ * Programs can still queue operations on an outgoing CPU after it has run its
+ * irq_works for the last time. The CPU that took it down drains its lists
  * once it is dead. They are drained once more when it is back: a node that was
  * left on a list would keep later ones from raising the irq_work.
  */
@@ -74,7 +74,7 @@ static int async_cpu_drain(unsigned int cpu)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	bpf_async_drain_offline(per_cpu_ptr(&bpf_async_cpu, cpu));
+	bpf_async_drain_cpu(per_cpu_ptr(&bpf_async_cpu, cpu));
 	local_irq_restore(flags);
 	return 0;
 }

@@ -137,16 +137,4 @@ __rust_helper void rust_helper_bpf_async_migrate_enable(void)
 {
 	migrate_enable();
 }
-
-#ifdef CONFIG_RUST_BPF_ASYNC_KUNIT_TEST
-__rust_helper void rust_helper_bpf_async_kunit_irq_disable(void)
-{
-	local_irq_disable();
-}
-
-__rust_helper void rust_helper_bpf_async_kunit_irq_enable(void)
-{
-	local_irq_enable();
-}
-#endif
 #endif /* CONFIG_BPF_ASYNC_RUST */

@@ -15,14 +15,4 @@ __rust_helper bool rust_helper_irq_work_kunit_in_hardirq(void)
 {
 	return in_hardirq() && irqs_disabled();
 }
-
-__rust_helper void rust_helper_irq_work_kunit_irq_disable(void)
-{
-	local_irq_disable();
-}
-
-__rust_helper void rust_helper_irq_work_kunit_irq_enable(void)
-{
-	local_irq_enable();
-}
 #endif

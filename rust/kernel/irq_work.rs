@@ -2,8 +2,8 @@
 
 //! Work that runs in hard interrupt context.
 //!
-//! An `irq_work` can be queued from any context, NMI included. Its function runs on the same CPU as
-//! soon as interrupts are enabled there.
+//! An `irq_work` can be queued from any context, NMI included. The function of one that was set up with
+//! `IRQ_WORK_INIT_HARD()` runs on the same CPU as soon as interrupts are enabled there.
 //!
 //! C header: [`include/linux/irq_work.h`](srctree/include/linux/irq_work.h)
 
@@ -17,7 +17,8 @@ use crate::bindings;
 ///
 /// # Safety
 ///
-/// `work` must be set up, and must stay valid until its function has been called.
+/// - `work` must be set up, and must stay valid until `irq_work_sync()` has returned after the last call.
+/// - It must be sound to call its function until then.
 ///
 /// # Context
 ///
@@ -34,6 +35,7 @@ pub unsafe fn queue(work: *mut bindings::irq_work) -> bool {
 mod tests {
     use super::*;
     use crate::{
+        interrupt::local_interrupt_disable,
         prelude::*,
         sync::atomic::{
             Atomic,
@@ -105,12 +107,10 @@ mod tests {
     #[test]
     fn pending_work_is_queued_once() -> Result {
         let work = Count::new()?;
-        // SAFETY: This FFI call is paired with the one below.
-        unsafe { bindings::irq_work_kunit_irq_disable() };
+        let disabled = local_interrupt_disable();
         let (first, second) = (work.queue(), work.queue());
         let early = work.runs.load(Relaxed);
-        // SAFETY: This FFI call is paired with the one above.
-        unsafe { bindings::irq_work_kunit_irq_enable() };
+        drop(disabled);
         work.sync();
         assert!(first);
         assert!(!second);

@@ -80,7 +80,9 @@ struct RustBpfAsync {
 
 impl kernel::Module for RustBpfAsync {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let domain = Domain::new()?;
+        // SAFETY: `RustBpfAsync` owns the domain, and is dropped before the module is unloaded. The
+        // callbacks do not own it.
+        let domain = unsafe { Domain::new() }?;
         let handles = Handles {
             timer: AsyncTimer::new(&domain, Clock::Monotonic)?,
             work: AsyncWork::new(&domain)?,

@@ -10,9 +10,6 @@
 //!                               freed ◄────────────── RCU grace period
 //! ```
 //!
-//! For BPF, the container of an object is a map, and a callback is a subprogram together with its
-//! program. The payload is an `hrtimer` or a `work_struct`.
-//!
 //! # Lifetime
 //!
 //! An operation finds the object through the slot, inside an RCU read side of its own. It takes no
@@ -66,10 +63,7 @@ use crate::{
             Full,
             Relaxed, //
         },
-        rcu::sched::{
-            self,
-            ReadSide, //
-        }, //
+        rcu::sched, //
     },
 };
 use core::{
@@ -82,26 +76,30 @@ use core::{
 };
 use pending::Unreferenced;
 
-/// A callback of objects that belong to a certain kind of container.
+/// A callback of objects that belong to a kind of container.
 pub(crate) trait AsyncCallback: Callback {
-    /// What the objects belong to: for BPF, a map.
+    /// What the objects belong to.
     type Container: Container;
 }
 
-/// What objects belong to.
+/// What objects belong to: for BPF, a map.
 ///
 /// # Safety
 ///
 /// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
 ///   `kfree()` accepts.
-/// - A container must stay valid until a grace period after `cancel_and_free()` was called for each of
+/// - A container must stay valid until a grace period after `cancel_and_free()` has returned for each of
 ///   its objects. An inner map can break this if a program uses a stale value, in C as here: see "Known
 ///   limits" in Documentation/bpf/rust_async.rst.
 pub(crate) unsafe trait Container: Sync {
-    /// Allocates memory for an object. Any context.
+    /// Allocates memory for an object.
+    ///
+    /// Any context.
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>>;
 
-    /// Frees memory that was never published. Any context.
+    /// Frees memory that was never published.
+    ///
+    /// Any context.
     ///
     /// # Safety
     ///
@@ -134,7 +132,9 @@ pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
     /// stays where it is.
     unsafe fn setup(this: *mut Self, config: Self::Config);
 
-    /// Cancels the timer or the work item without waiting. The caller can take locks.
+    /// Cancels the timer or the work item without waiting.
+    ///
+    /// The caller can take locks.
     fn cancel(cb: &AsyncCb<Self, C>);
 }
 
@@ -165,8 +165,8 @@ static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
 ///
 /// # Invariants
 ///
-/// The fields come from one object for which `cancel_and_free()` had not been called when the read
-/// side began.
+/// The fields come from one object for which `cancel_and_free()` had not returned when the read side
+/// began.
 pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
     /// The callback.
     pub(crate) callback: C::Borrowed<'g>,
@@ -177,19 +177,19 @@ pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
 }
 
 impl Head {
-    /// Drops a reference, where `call_rcu()` can be called: not with interrupts disabled, unless in a
-    /// drain.
+    /// Drops a reference to the object at `this`.
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference, which it gives up. The object may be freed when its last read
-    /// side ends, or at once if there is none.
+    /// - The caller must hold a reference, which it gives up. The object may be freed when its last read
+    ///   side ends, or at once if there is none.
+    /// - `call_rcu()` must be allowed: interrupts are enabled, or this is a drain.
     #[doc(alias = "bpf_async_refcount_put")]
     #[inline]
-    pub(crate) unsafe fn put(&self) {
+    pub(crate) unsafe fn put(this: NonNull<Self>) {
         // SAFETY: The caller gives up a reference.
-        if let Some(last) = unsafe { self.dec() } {
-            // SAFETY: `rcu_free` accepts each object, and the context is as documented.
+        if let Some(last) = unsafe { Self::dec(this) } {
+            // SAFETY: `rcu_free` accepts each object, and the caller guarantees the context.
             unsafe { last.call_rcu(Self::rcu_free) };
         }
     }
@@ -198,18 +198,19 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// `this` must be the head of an object, to which the caller holds a reference.
+    /// `this` must be the head of an object, to which the caller holds a reference. The caller must be a
+    /// drain.
     #[doc(alias = "bpf_async_process_op")]
     #[inline]
     unsafe fn process_op(this: NonNull<Self>, op: Op) {
         // SAFETY: The caller holds a reference.
         match unsafe { this.as_ref() }.kind {
             // CAST: The head is the first field of the object, whose payload is a timer.
-            // SAFETY: The caller holds a reference.
-            Kind::Timer => Timer::process_op(unsafe { this.cast().as_ref() }, op),
+            // SAFETY: The caller is a drain and holds a reference.
+            Kind::Timer => unsafe { Timer::process_op(this.cast().as_ref(), op) },
             // CAST: The head is the first field of the object, whose payload is a work item.
-            // SAFETY: The caller holds a reference.
-            Kind::Work => WorkItem::process_op(unsafe { this.cast().as_ref() }, op),
+            // SAFETY: The caller is a drain and holds a reference.
+            Kind::Work => unsafe { WorkItem::process_op(this.cast().as_ref(), op) },
         }
     }
 
@@ -263,16 +264,17 @@ impl<P, C> AsyncCb<P, C> {
 }
 
 impl<P, C: AsyncCallback> AsyncCb<P, C> {
-    /// Returns the callback if there is one and `cancel_and_free()` has not been called. Any
-    /// context.
+    /// Returns the callback if there is one and `cancel_and_free()` has not been called.
+    ///
+    /// Any context.
     ///
     /// This is the only way to something that can be called. The order of the two loads matters:
     /// see the head of this file. Litmus: callback-freed, container-gone.
     #[inline]
-    pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
+    pub(crate) fn callback_ref<'g>(&self, guard: &'g impl sched::ReadSide) -> Option<CallbackRef<'g, C>> {
         let callback = self.callback.load(guard)?;
         let container = NonNull::new(self.container.load(Relaxed))?;
-        // INVARIANT: The container was not NULL, so `cancel_and_free()` had not got there.
+        // INVARIANT: The container was not NULL, so `cancel_and_free()` had not returned.
         Some(CallbackRef {
             callback,
             // SAFETY: The pointer becomes NULL a grace period before the container goes away, and
@@ -296,8 +298,8 @@ pub(crate) struct Slot<P: Payload<C>, C: AsyncCallback>(Atomic<*mut AsyncCb<P, C
 // SAFETY: A slot may be used by any thread: payloads are locked or atomic on the C side, as `Payload`
 // requires, owners of callbacks are `Send`, and callbacks are called in any thread.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Send for Slot<P, C> {}
-// SAFETY: As a slot may be used by any thread, it may be used by several at once: each operation on it
-// is an atomic operation on its pointer.
+// SAFETY: Each operation on a slot is an atomic operation on its pointer. What several threads then share
+// are payloads, which are locked or atomic, and callbacks, which are `Sync`.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Sync for Slot<P, C> {}
 
 impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
@@ -313,7 +315,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// `EINVAL` if there is none.
     #[inline]
-    pub(crate) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
+    pub(crate) fn get<'g>(&self, _guard: &'g impl sched::ReadSide) -> Result<&'g AsyncCb<P, C>> {
         // Relaxed: all that is read depends on this pointer. Litmus: slot-publish, slot-guard.
         let cb = NonNull::new(self.0.load(Relaxed)).ok_or(EINVAL)?;
         // SAFETY: The object was in the slot after the read side began, so that it is not freed
@@ -321,7 +323,9 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         Ok(unsafe { cb.as_ref() })
     }
 
-    /// Allocates an object and puts it into the slot. Any context, NMI included.
+    /// Allocates an object and puts it into the slot.
+    ///
+    /// Any context, NMI included.
     ///
     /// # Errors
     ///
@@ -384,26 +388,28 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` if there is no object, or no callback to start.
-    /// - `ENOENT`, `EDEADLK` as [`Head::queue_irqs_off`].
+    /// As [`Head::queue_irqs_off`], and `EINVAL` if there is no object, or no callback to start.
     ///
     /// # Safety
     ///
     /// Interrupts must be disabled, or this be an NMI: [`must_defer`] has returned true.
     #[inline(never)]
-    pub(crate) unsafe fn queue(&self, op: Op) -> Result {
+    pub(crate) unsafe fn defer(&self, op: Op) -> Result {
         // SAFETY: An RCU grace period waits for the region with interrupts disabled, and for the NMI.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if op.as_start().is_some() && !cb.callback.is_set() {
             return Err(EINVAL);
         }
-        cb.head.queue_irqs_off(op)
+        // SAFETY: Interrupts are disabled, or this is an NMI. `guard` is the read side.
+        unsafe { cb.head.queue_irqs_off(op) }
     }
 
-    /// Empties the slot. No callback begins after this call. The timer or the work item is
-    /// cancelled, without waiting for a callback that is running, and the object is freed as soon as
-    /// no context can see it. Nothing happens if the slot is empty.
+    /// Empties the slot.
+    ///
+    /// No callback begins after this call. The timer or the work item is cancelled, without waiting
+    /// for a callback that is running, and the object is freed as soon as no context can see it.
+    /// Nothing happens if the slot is empty.
     ///
     /// Any context, NMI included: what cannot be done there is deferred, without memory.
     #[doc(alias = "bpf_async_cancel_and_free")]
@@ -434,12 +440,12 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         // Litmus: callback-freed, container-gone.
         cb.callback.set_freed();
         if must_defer() {
-            // SAFETY: The slot's reference is given up.
-            unsafe { deferred::queue_detached(&cb.head, Op::CANCEL) };
+            // SAFETY: The slot's reference is given up. Interrupts are disabled, or this is an NMI.
+            unsafe { deferred::queue_detached(&cb.head) };
         } else {
             P::cancel(cb);
-            // SAFETY: The slot's reference is given up.
-            unsafe { cb.head.put() };
+            // SAFETY: The slot's reference is given up. Interrupts are enabled.
+            unsafe { Head::put(cb.head.as_ptr()) };
         }
     }
 }

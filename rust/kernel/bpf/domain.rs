@@ -53,8 +53,8 @@ use core::{
 
 /// A callback.
 ///
-/// It is dropped in softirq or task context, so its destructor must not sleep. It must not own its
-/// [`Domain`], see there.
+/// It is dropped in softirq or task context, or by `set_callback()` if that fails, so its destructor must
+/// not sleep.
 pub trait AsyncFn: Send + Sync + 'static {
     /// Runs in softirq context for a timer, and in task context for a work item.
     ///
@@ -70,17 +70,17 @@ pub trait AsyncFn: Send + Sync + 'static {
 /// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`, or by
 /// setting another callback.
 ///
-/// A domain that is not dropped does not wait. A module must drop its domain itself before it is
-/// unloaded: it must not leak it, and no callback and nothing else that outlives the module may own it,
-/// also not through an `Arc`. The same holds for the handles of
-/// [`HrTimer`](crate::time::hrtimer::HrTimer).
+/// What it waits for are callbacks and their destructors, not other code of the module that drops a timer
+/// or work item.
 pub struct Domain {
     // Dropped before `_wait`.
     live: Arc<Live>,
     _wait: Wait,
 }
 
-/// Completes when its last `Arc` is dropped. Each timer, work item and callback has one.
+/// Completes when its last `Arc` is dropped.
+///
+/// Each timer, work item and callback has one.
 struct Live(Arc<Completion>);
 
 /// Waits for [`Live`] when it is dropped.
@@ -92,7 +92,13 @@ impl Domain {
     /// # Errors
     ///
     /// `ENOMEM` if there is no memory.
-    pub fn new() -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// - The module that has the code of the callbacks must drop the domain before it is unloaded: the domain
+    ///   must not be leaked.
+    /// - No callback of the domain may own it, not even through an `Arc`.
+    pub unsafe fn new() -> Result<Self> {
         let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         Ok(Self {
             live: Arc::new(Live(gone.clone()), GFP_KERNEL)?,
@@ -102,6 +108,8 @@ impl Domain {
 }
 
 impl Drop for Live {
+    // Not inlined into a module.
+    #[inline(never)]
     fn drop(&mut self) {
         self.0.complete_all();
     }
@@ -113,7 +121,7 @@ impl Drop for Wait {
     }
 }
 
-/// A callback in Rust. It is dropped an RCU grace period after it was replaced.
+/// A callback in Rust.
 ///
 /// Only code of the core kernel drops it: the destructor of `function`, which can be that of a module,
 /// has returned before `_live` is dropped.
@@ -132,35 +140,55 @@ unsafe impl Send for RustCallback {}
 unsafe impl Sync for RustCallback {}
 
 impl RustCallback {
-    /// Drops the reference of a cell.
+    /// Drops the reference of an [`Owner`].
     ///
     /// # Safety
     ///
     /// RCU calls this with the `rcu_head` of a callback, to which `release` has passed on a reference.
+    #[inline(never)]
     unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
         // CAST: The `rcu_head` is the first field.
-        // SAFETY: `release` has got the pointer from `Arc::into_raw`.
+        // SAFETY: The pointer comes from `Owner::into_raw`, and RCU calls this once.
         drop(unsafe { Arc::from_raw(rcu.cast::<Self>()) });
     }
 }
 
-// SAFETY: The reference of a cell is dropped an RCU grace period after `release`. An `Arc` of a
-// `RustCallback` is aligned for a pointer.
-unsafe impl Callback for Arc<RustCallback> {
-    fn release(self) {
-        let this = Arc::into_raw(self);
+/// What owns a callback in Rust.
+///
+/// An RCU grace period after it was released, its reference is dropped.
+///
+/// # Invariants
+///
+/// There is one owner of the callback.
+struct Owner(Arc<RustCallback>);
+
+// SAFETY: A `RustCallback` is aligned for a pointer. Its reference is dropped a grace period after `release`.
+unsafe impl Callback for Owner {
+    type Borrowed<'a> = ArcBorrow<'a, RustCallback>;
+
+    fn into_raw(self) -> *mut c_void {
+        Arc::into_raw(self.0).cast_mut().cast()
+    }
+
+    unsafe fn borrow<'a>(ptr: *mut c_void) -> ArcBorrow<'a, RustCallback> {
+        // SAFETY: The pointer comes from `Arc::into_raw`. The caller is an RCU reader that began before
+        // `release`, so the owner's reference is not dropped during `'a`.
+        unsafe { ArcBorrow::from_raw(ptr.cast()) }
+    }
+
+    unsafe fn release(ptr: *mut c_void) {
         // CAST: The `rcu_head` is the first field.
-        // SAFETY: A callback is in one cell, and is released once. `free` is part of the core kernel. The
-        // cells here release no callback in NMI, see `AsyncTimer`.
-        unsafe { call_rcu_hurry(this.cast_mut().cast(), RustCallback::free) };
+        // SAFETY: By the type invariants there is one owner, and it is released once. `free` is part of the
+        // core kernel. The cells here release no callback in NMI, see `AsyncTimer`.
+        unsafe { call_rcu_hurry(ptr.cast(), RustCallback::free) };
     }
 }
 
-impl AsyncCallback for Arc<RustCallback> {
-    type Container = Kmalloc;
+impl AsyncCallback for Owner {
+    type Container = NoContainer;
 }
 
-impl TimerCallback for Arc<RustCallback> {
+impl TimerCallback for Owner {
     const TIMER_FN: raw::Function = bpf_async_rust_timer_cb;
 
     fn call(callback: CallbackRef<'_, Self>) {
@@ -168,22 +196,20 @@ impl TimerCallback for Arc<RustCallback> {
     }
 }
 
-impl WorkCallback for Arc<RustCallback> {
+impl WorkCallback for Owner {
     const WORK_FN: WorkFn = bpf_async_rust_work;
-    type Refs = Self;
+    type Refs = Arc<RustCallback>;
 
-    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Self> {
+    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Arc<RustCallback>> {
         Acquired::Refs(callback.callback.into())
     }
 
-    unsafe fn call(refs: &Self, _value: *mut c_void, _guard: &tasks_trace::Guard) {
+    unsafe fn call(refs: &Arc<RustCallback>, _value: *mut c_void, _guard: &tasks_trace::Guard) {
         refs.function.call();
     }
 }
 
-/// The function of timers with a callback in Rust.
-///
-/// It is never part of a module.
+/// The function of timers with a callback in Rust, which is never part of a module.
 ///
 /// # Safety
 ///
@@ -193,12 +219,10 @@ unsafe extern "C" fn bpf_async_rust_timer_cb(
     timer: *mut bindings::hrtimer,
 ) -> bindings::hrtimer_restart {
     // SAFETY: The timer is that of an object with callbacks in Rust.
-    unsafe { Timer::timer_fn::<Arc<RustCallback>>(timer) }
+    unsafe { Timer::timer_fn::<Owner>(timer) }
 }
 
-/// The function of work items with a callback in Rust.
-///
-/// It is never part of a module.
+/// The function of work items with a callback in Rust, which is never part of a module.
 ///
 /// # Safety
 ///
@@ -206,17 +230,17 @@ unsafe extern "C" fn bpf_async_rust_timer_cb(
 #[inline(never)]
 unsafe extern "C" fn bpf_async_rust_work(work: *mut bindings::work_struct) {
     // SAFETY: The work is that of an object with callbacks in Rust, and holds a reference to it.
-    unsafe { WorkItem::work_fn::<Arc<RustCallback>>(work) };
+    unsafe { WorkItem::work_fn::<Owner>(work) };
 }
 
-/// The container of objects with callbacks in Rust: memory from `kmalloc_nolock()`.
-struct Kmalloc;
+/// The container of objects with callbacks in Rust: they belong to none.
+struct NoContainer;
 
-static KMALLOC: Kmalloc = Kmalloc;
+static NO_CONTAINER: NoContainer = NoContainer;
 
 // SAFETY: `kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that
 // `kfree()` accepts. The static is always valid.
-unsafe impl Container for Kmalloc {
+unsafe impl Container for NoContainer {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: This FFI call has no requirements.
         NonNull::new(unsafe { bindings::bpf_async_alloc_nolock(size) })
@@ -232,17 +256,17 @@ unsafe impl Container for Kmalloc {
     }
 }
 
-/// What timers and work items have in common.
-struct Object<P: Payload<Arc<RustCallback>>> {
-    slot: Slot<P, Arc<RustCallback>>,
+/// A timer or a work item.
+struct Object<P: Payload<Owner>> {
+    slot: Slot<P, Owner>,
     live: Arc<Live>,
 }
 
-impl<P: Payload<Arc<RustCallback>>> Object<P> {
+impl<P: Payload<Owner>> Object<P> {
     fn new(domain: &Domain, config: P::Config) -> Result<Self> {
         let slot = Slot::new();
         // SAFETY: The container is static, and callbacks in Rust do not use the value.
-        unsafe { slot.init(&KMALLOC, core::ptr::null_mut(), config) }?;
+        unsafe { slot.init(&NO_CONTAINER, core::ptr::null_mut(), config) }?;
         Ok(Self {
             slot,
             live: domain.live.clone(),
@@ -255,22 +279,24 @@ impl<P: Payload<Arc<RustCallback>>> Object<P> {
             function,
             _live: self.live.clone(),
         };
-        let callback = Arc::new(callback, flags)?;
+        // INVARIANT: The only owner.
+        let owner = Owner(Arc::new(callback, flags)?);
         let guard = sched::read_lock();
-        self.slot.get(&guard)?.callback.set(callback)
+        self.slot.get(&guard)?.callback.set(owner)
     }
 }
 
 /// A timer with a callback in Rust.
 ///
 /// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must not be
-/// dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted.
+/// dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted; on `PREEMPT_RT`
+/// only in task context with interrupts enabled.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{
-///     bpf::domain::{AsyncFn, AsyncTimer, AsyncWork, Domain},
+///     bpf::domain::{AsyncFn, AsyncTimer, Domain},
 ///     sync::{Arc, Completion},
 ///     time::hrtimer::raw::{Clock, Mode},
 /// };
@@ -283,18 +309,13 @@ impl<P: Payload<Arc<RustCallback>>> Object<P> {
 ///     }
 /// }
 ///
-/// let domain = Domain::new()?;
+/// // SAFETY: The domain is dropped below, and no callback owns it.
+/// let domain = unsafe { Domain::new() }?;
 /// let fired = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
 /// let timer = AsyncTimer::new(&domain, Clock::Monotonic)?;
 /// timer.set_callback(KBox::new(Done(fired.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
 /// timer.start(1_000, Mode::REL)?;
 /// fired.wait_for_completion();
-///
-/// let ran = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-/// let work = AsyncWork::new(&domain)?;
-/// work.set_callback(KBox::new(Done(ran.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
-/// work.start()?;
-/// ran.wait_for_completion();
 /// # Ok::<(), Error>(())
 /// ```
 pub struct AsyncTimer(Object<Timer>);
@@ -304,14 +325,16 @@ impl AsyncTimer {
     ///
     /// Any context but NMI.
     ///
-    /// As `bpf_timer`, a timer for [`Clock::Realtime`] is one for [`Clock::Monotonic`].
-    ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory.
+    /// - `EINVAL` for [`Clock::Realtime`], which a `bpf_timer` takes for [`Clock::Monotonic`].
+    /// - `ENOMEM` if there is no memory.
     #[doc(alias = "bpf_timer_init")]
     #[inline(never)]
     pub fn new(domain: &Domain, clock: Clock) -> Result<Self> {
+        if clock == Clock::Realtime {
+            return Err(EINVAL);
+        }
         Ok(Self(Object::new(domain, clock)?))
     }
 
@@ -358,7 +381,7 @@ impl AsyncTimer {
 
     /// Cancels the timer unless its callback is running.
     ///
-    /// Returns whether the timer was active. The callback stays. Any context.
+    /// Returns whether it was active. The callback stays. Any context.
     ///
     /// # Errors
     ///
@@ -385,26 +408,14 @@ impl Drop for AsyncTimer {
 pub struct AsyncWork(Object<WorkItem>);
 
 impl AsyncWork {
-    /// Creates a work item.
-    ///
-    /// Any context but NMI.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if there is no memory.
+    /// Creates a work item, like [`AsyncTimer::new`].
     #[doc(alias = "bpf_wq_init")]
     #[inline(never)]
     pub fn new(domain: &Domain) -> Result<Self> {
         Ok(Self(Object::new(domain, ())?))
     }
 
-    /// Sets the callback.
-    ///
-    /// Any context in which memory can be allocated with `flags`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if there is no memory.
+    /// Sets the callback, like [`AsyncTimer::set_callback`].
     #[doc(alias = "bpf_wq_set_callback")]
     #[inline(never)]
     pub fn set_callback(&self, function: KBox<dyn AsyncFn>, flags: Flags) -> Result {
@@ -437,9 +448,12 @@ impl Drop for AsyncWork {
 #[macros::kunit_tests(rust_bpf_async)]
 mod tests {
     use super::*;
-    use crate::sync::atomic::{
-        Atomic,
-        Relaxed, //
+    use crate::{
+        interrupt::local_interrupt_disable,
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
+        },
     };
 
     const FAR: i64 = 3600 * 1_000_000_000;
@@ -488,12 +502,13 @@ mod tests {
 
     /// Runs `f` with interrupts disabled.
     fn irqs_off<R>(f: impl FnOnce() -> R) -> R {
-        // SAFETY: This FFI call is paired with the one below.
-        unsafe { bindings::bpf_async_kunit_irq_disable() };
-        let result = f();
-        // SAFETY: This FFI call is paired with the one above.
-        unsafe { bindings::bpf_async_kunit_irq_enable() };
-        result
+        let _disabled = local_interrupt_disable();
+        f()
+    }
+
+    fn domain() -> Result<Domain> {
+        // SAFETY: Each test drops its domain. No callback of a test owns one.
+        unsafe { Domain::new() }
     }
 
     fn timer(domain: &Domain) -> Result<(AsyncTimer, Arc<Calls>)> {
@@ -511,7 +526,9 @@ mod tests {
     /// A timer calls its callback, and refuses a start without one.
     #[test]
     fn timer_fires() -> Result {
-        let domain = Domain::new()?;
+        let domain = domain()?;
+        let realtime = AsyncTimer::new(&domain, Clock::Realtime);
+        assert_eq!(realtime.err(), Some(EINVAL));
         let empty = AsyncTimer::new(&domain, Clock::Monotonic)?;
         assert_eq!(empty.start(NEAR, Mode::REL), Err(EINVAL));
         assert_eq!(empty.cancel(), Ok(false));
@@ -534,7 +551,7 @@ mod tests {
     /// Of several operations the newest counts.
     #[test]
     fn newest_deferred_operation_wins() -> Result {
-        let domain = Domain::new()?;
+        let domain = domain()?;
         let (timer, calls) = timer(&domain)?;
 
         irqs_off(|| timer.start(NEAR, Mode::REL))?;
@@ -565,7 +582,7 @@ mod tests {
     /// Dropped while it may be pending, it leaves nothing.
     #[test]
     fn work_runs() -> Result {
-        let domain = Domain::new()?;
+        let domain = domain()?;
         let (first, first_calls) = work(&domain)?;
         first.start()?;
         first_calls.called.wait_for_completion();
@@ -593,7 +610,7 @@ mod tests {
     /// Dropping the domain waits for the callbacks, whichever way they left their timers.
     #[test]
     fn domain_waits_for_callbacks() -> Result {
-        let domain = Domain::new()?;
+        let domain = domain()?;
         let (timer, calls) = timer(&domain)?;
         let replaced = Calls::new()?;
         let other = AsyncTimer::new(&domain, Clock::Boottime)?;

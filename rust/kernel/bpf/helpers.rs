@@ -39,12 +39,12 @@ static_assert!(align_of::<TimerSlot>() == align_of::<bindings::bpf_timer>());
 static_assert!(size_of::<WqSlot>() <= size_of::<bindings::bpf_wq>());
 static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
 
-// The slab caches of 128 and 96 bytes, unless debugging options add to `struct hrtimer`. In C both
-// kinds need the one of 192 bytes.
+// The slab caches of 128 and 96 bytes, unless lockdep adds to `struct work_struct`. In C both kinds need
+// the one of 192 bytes.
 static_assert!(
-    !cfg!(all(CONFIG_X86_64, not(CONFIG_LOCKDEP)))
+    !cfg!(CONFIG_X86_64)
         || size_of::<AsyncCb<Timer, ProgCallback>>() <= 128
-            && size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96
+            && (cfg!(CONFIG_LOCKDEP) || size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96)
 );
 
 // `Mode` has the bits of `bpf_timer_start()`'s flags, except that its bit 0 stands for a relative expiry.
@@ -273,27 +273,30 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
         let cpu = crate::container_of!(work, bindings::bpf_async_cpu, work);
         Cpu::from_ptr(cpu)
     };
-    cpu.drain(cpu);
+    // SAFETY: This is a hard interrupt of this CPU. Such an interrupt has interrupted no holder of these
+    // locks, which disable interrupts.
+    unsafe { cpu.drain(cpu) };
 }
 
-/// Drains what is queued on a CPU that is offline, for the hotplug callbacks.
+/// Drains what is queued on a CPU that is dead or has come online, for the hotplug callbacks.
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Interrupts are disabled.
+/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Interrupts are disabled, and no lock is held.
 #[export]
-unsafe extern "C" fn bpf_async_drain_offline(cpu: *mut bindings::bpf_async_cpu) {
-    // SAFETY: `cpu` is a per-CPU variable, as the caller guarantees.
-    Cpu::this().drain(unsafe { Cpu::from_ptr(cpu) });
+unsafe extern "C" fn bpf_async_drain_cpu(cpu: *mut bindings::bpf_async_cpu) {
+    // SAFETY: `cpu` is a per-CPU variable, and the context is as the caller guarantees.
+    unsafe { Cpu::this().drain(Cpu::from_ptr(cpu)) };
 }
 
 /// Drains the overflow list of a CPU, for its work item.
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Task context, interrupts are disabled.
+/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Task context, interrupts are disabled, and no lock is
+/// held.
 #[export]
 unsafe extern "C" fn bpf_async_drain_overflow(cpu: *mut bindings::bpf_async_cpu) {
-    // SAFETY: `cpu` is a per-CPU variable, as the caller guarantees.
-    Cpu::this().drain_overflow(unsafe { Cpu::from_ptr(cpu) });
+    // SAFETY: `cpu` is a per-CPU variable, and the context is as the caller guarantees.
+    unsafe { Cpu::this().drain_overflow(Cpu::from_ptr(cpu)) };
 }

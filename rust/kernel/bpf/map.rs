@@ -11,15 +11,9 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
     },
     types::Opaque, //
 };
@@ -29,6 +23,10 @@ use core::{
 };
 
 /// A BPF map.
+///
+/// # Invariants
+///
+/// The map was created, so that all but its counts is constant.
 #[doc(alias = "bpf_map")]
 #[repr(transparent)]
 pub(crate) struct Map(Opaque<bindings::bpf_map>);
@@ -57,18 +55,22 @@ impl Map {
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).refcnt.counter) }
     }
 
-    /// Takes a reference unless the last one is gone. Any context; Full.
+    /// Takes a reference unless the last one is gone.
+    ///
+    /// Any context; Full.
     ///
     /// The C function asserts `rcu_read_lock()`; here the caller can have preemption disabled instead.
     #[doc(alias = "bpf_map_inc_not_zero")]
     #[inline]
-    pub(crate) fn tryget(&self) -> Option<ARef<Self>> {
-        // SAFETY: The reference that was taken goes to the `ARef`.
-        add_unless(self.refcnt(), 1, 0).then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
+    pub(crate) fn tryget(&self) -> Option<MapRef> {
+        // INVARIANT: The reference was taken just now.
+        add_unless(self.refcnt(), 1, 0).then(|| MapRef(NonNull::from(self)))
     }
 
-    /// Returns the key of a value: for an array its index, which is stored in `index`, otherwise what
-    /// precedes the value in the element. `value` is not accessed.
+    /// Returns the key of a value: for an array its index, which is stored in `index`, otherwise
+    /// what precedes the value in the element.
+    ///
+    /// `value` is not accessed.
     #[doc(alias = "map_key_from_value")]
     #[inline]
     pub(crate) fn key_of_value(
@@ -112,18 +114,29 @@ impl Map {
     }
 }
 
-// SAFETY: A map is valid while it has references, and each map has a count.
-unsafe impl AlwaysRefCounted for Map {
-    #[doc(alias = "bpf_map_inc")]
-    fn inc_ref(&self) {
-        self.refcnt().add(1, Relaxed);
-    }
+/// A reference to a map.
+///
+/// It is not an `ARef`: the references of a map that RCU readers see can be gone.
+///
+/// # Invariants
+///
+/// There is a reference to the map.
+pub(crate) struct MapRef(NonNull<Map>);
 
+impl MapRef {
+    #[inline]
+    pub(crate) fn map(&self) -> &Map {
+        // SAFETY: By the type invariants there is a reference.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for MapRef {
     #[doc(alias = "bpf_map_put")]
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // CAST: `Map` is transparent over `bpf_map`.
-        // SAFETY: The caller gives up a reference.
-        unsafe { bindings::bpf_map_put(obj.as_ptr().cast()) };
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants there is a reference, which is given up.
+        unsafe { bindings::bpf_map_put(self.map().0.get()) };
     }
 }
 

@@ -15,7 +15,10 @@ use super::{
         Slot, //
     },
     helpers,
-    map::Map,
+    map::{
+        Map,
+        MapRef, //
+    },
     timer::TimerCallback,
     work::{
         Acquired,
@@ -27,7 +30,6 @@ use crate::{
     bindings,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -39,16 +41,19 @@ use crate::{
         },
     },
     time::hrtimer::raw,
-    types::ForeignOwnable,
 };
 use core::{
     marker::PhantomData,
-    mem::MaybeUninit,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ptr::NonNull, //
 };
 
-/// Changes a reference count of C unless it is `unless`. Returns whether it did. Any context; Full if
-/// it did.
+/// Changes a reference count of C unless it is `unless`.
+///
+/// Returns whether it did. Any context; Full if it did.
 #[inline]
 #[must_use]
 pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
@@ -62,11 +67,12 @@ pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
     false
 }
 
-/// Puts the reference that [`defer_put`] was given. Hard interrupt, with no lock held.
+/// Puts the reference that [`defer_put`] was given.
 ///
 /// # Safety
 ///
-/// `node` must have been given to [`defer_put`] and have been taken off the list.
+/// `node` must have been given to [`defer_put`] and have been taken off the list. The caller must be a
+/// drain.
 pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
     // SAFETY: `put_last` passed on the node, and the reference with it.
     unsafe {
@@ -75,9 +81,11 @@ pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
     }
 }
 
-/// Has the last reference to a program put by this CPU's `irq_work`, also with interrupts enabled: a
-/// tracing program can drop it inside a region of `prog_idr_lock` or another lock that
-/// `bpf_prog_put()` takes. Any context.
+/// Has the last reference to a program put by this CPU's `irq_work`, also with interrupts enabled:
+/// a tracing program can drop it inside a region of `prog_idr_lock` or another lock that
+/// `bpf_prog_put()` takes.
+///
+/// Any context.
 ///
 /// # Safety
 ///
@@ -161,7 +169,9 @@ impl<'a> Subprog<'a> {
         unsafe { Atomic::from_ptr(&raw mut (*self.main_prog_aux()).refcnt.counter) }
     }
 
-    /// Takes a reference to that program unless the last one is gone. Any context; Full.
+    /// Takes a reference to that program unless the last one is gone.
+    ///
+    /// Any context; Full.
     #[doc(alias = "bpf_prog_inc_not_zero")]
     #[inline]
     fn tryget(&self) -> Option<ProgCallback> {
@@ -202,6 +212,8 @@ pub(crate) struct ProgCallback(NonNull<bindings::bpf_prog>);
 
 // SAFETY: A program can be put by any thread.
 unsafe impl Send for ProgCallback {}
+// SAFETY: What is used here of a program is atomic, or constant after it was loaded.
+unsafe impl Sync for ProgCallback {}
 
 impl ProgCallback {
     #[inline]
@@ -224,45 +236,32 @@ impl Drop for ProgCallback {
     }
 }
 
-// SAFETY: The pointer is that of a `struct bpf_prog`: not NULL, and aligned.
-unsafe impl ForeignOwnable for ProgCallback {
-    const FOREIGN_ALIGN: usize = core::mem::align_of::<bindings::bpf_prog>();
+// SAFETY: A `struct bpf_prog` is aligned for a pointer. A program and its subprograms are freed an RCU grace
+// period after the last reference was put; if it is sleepable, an RCU Tasks Trace grace period, which
+// includes one of RCU. What is used of them is constant. A reference can be dropped in any context.
+unsafe impl Callback for ProgCallback {
     type Borrowed<'a> = Subprog<'a>;
-    type BorrowedMut<'a> = Subprog<'a>;
 
     #[inline]
-    fn into_foreign(self) -> *mut c_void {
-        let ptr = self.0.as_ptr().cast();
-        core::mem::forget(self);
-        ptr
-    }
-
-    #[inline]
-    unsafe fn from_foreign(ptr: *mut c_void) -> Self {
-        // INVARIANT: The reference comes back with the pointer from `into_foreign`.
-        // SAFETY: `into_foreign` does not return NULL.
-        Self(unsafe { NonNull::new_unchecked(ptr.cast()) })
+    fn into_raw(self) -> *mut c_void {
+        ManuallyDrop::new(self).0.as_ptr().cast()
     }
 
     #[inline]
     unsafe fn borrow<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // INVARIANT: The caller holds the reference, or is an RCU reader that began before it was
-        // dropped. RCU keeps the program for `'a` then.
-        // SAFETY: `into_foreign` does not return NULL.
+        // INVARIANT: The caller is an RCU reader that began before the reference was dropped. RCU keeps
+        // the program for `'a`.
+        // SAFETY: `into_raw` does not return NULL.
         Subprog(unsafe { NonNull::new_unchecked(ptr.cast()) }, PhantomData)
     }
 
     #[inline]
-    unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // SAFETY: The requirements of `borrow` are the same.
-        unsafe { Self::borrow(ptr) }
+    unsafe fn release(ptr: *mut c_void) {
+        // INVARIANT: The reference comes back with the pointer from `into_raw`.
+        // SAFETY: `into_raw` does not return NULL.
+        drop(Self(unsafe { NonNull::new_unchecked(ptr.cast()) }));
     }
 }
-
-// SAFETY: A program and its subprograms are freed an RCU grace period after the last reference was
-// put; if it is sleepable, an RCU Tasks Trace grace period, which includes one of RCU. What is used of
-// them is constant. A `struct bpf_prog` is aligned for a pointer.
-unsafe impl Callback for ProgCallback {}
 
 impl AsyncCallback for ProgCallback {
     type Container = Map;
@@ -286,7 +285,7 @@ impl TimerCallback for ProgCallback {
 /// Both come from one object.
 pub(crate) struct ProgRefs {
     callback: ProgCallback,
-    map: ARef<Map>,
+    map: MapRef,
 }
 
 impl WorkCallback for ProgCallback {
@@ -313,12 +312,14 @@ impl WorkCallback for ProgCallback {
     unsafe fn call(refs: &ProgRefs, value: *mut c_void, _guard: &tasks_trace::Guard) {
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
         // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers.
-        unsafe { call(refs.callback.subprog().func(), &refs.map, value) };
+        unsafe { call(refs.callback.subprog().func(), refs.map.map(), value) };
     }
 }
 
 impl<P: Payload<ProgCallback>> Slot<P, ProgCallback> {
-    /// Sets the callback to a function of the running program. Any context.
+    /// Sets the callback to a function of the running program.
+    ///
+    /// Any context.
     ///
     /// # Errors
     ///

@@ -54,7 +54,9 @@ pub(crate) trait TimerCallback: AsyncCallback {
     /// The function of the `hrtimer`: it calls [`Timer::timer_fn`] for `Self`.
     const TIMER_FN: raw::Function;
 
-    /// Calls the callback. Softirq.
+    /// Calls the callback.
+    ///
+    /// Softirq.
     fn call(callback: CallbackRef<'_, Self>);
 }
 
@@ -82,14 +84,20 @@ impl Timer {
         unsafe { self.0.start(nanos.max(now), mode) }
     }
 
-    /// Cancels the timer unless its function is running. Returns whether it is not running.
+    /// Cancels the timer unless its function is running.
+    ///
+    /// Returns whether it is not running.
     pub(crate) fn try_cancel(&self) -> bool {
         self.0.try_to_cancel() >= 0
     }
 
-    /// Performs a queued operation on the timer of `cb`. The caller holds a reference.
+    /// Performs a queued operation on the timer of `cb`.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be a drain, and hold a reference.
     #[inline]
-    pub(crate) fn process_op(cb: &TimerCb, op: Op) {
+    pub(crate) unsafe fn process_op(cb: &TimerCb, op: Op) {
         let timer = &cb.payload;
         if let Some((nanos, mode)) = op.as_start() {
             timer.start(nanos, mode);
@@ -110,12 +118,15 @@ impl Timer {
         }
     }
 
-    /// Removes the callback, cancels the timer, and waits for its function. `guard` protects `cb`.
+    /// Removes the callback, cancels the timer, and waits for its function.
+    ///
+    /// `guard` protects `cb`.
     #[inline]
     fn cancel_sync<C: TimerCallback>(cb: &TimerCb<C>, guard: sched::Guard) -> Result<c_int> {
         cb.callback.clear();
         if !cb.head.deferred_idle() {
-            cb.head.revoke_deferred();
+            // SAFETY: The callers have found interrupts enabled, and `guard` is the read side.
+            unsafe { cb.head.revoke_deferred() };
         }
         match cb.payload.0.try_to_cancel() {
             ..0 => cb.payload.cancel_running(guard),
@@ -189,21 +200,21 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
 impl<C: TimerCallback> Slot<Timer, C> {
     /// Starts the timer, or moves its expiry.
     ///
-    /// It takes no reference: an object that is freed meanwhile is cancelled once more after the grace
-    /// period that this read side delays.
+    /// If it is not queued, it takes no reference: an object that is freed meanwhile is cancelled once
+    /// more after the grace period that this read side delays.
     ///
     /// # Errors
     ///
     /// - `EINVAL` if there is no timer, or no callback.
-    /// - `ENOENT` if the timer was freed meanwhile.
-    /// - `EDEADLK` if the caller traces this operation: see
+    /// - `ENOENT` with interrupts disabled, if the timer was freed meanwhile.
+    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a drain: see
     ///   [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
     #[doc(alias = "bpf_timer_start")]
     #[inline]
     pub(crate) fn start(&self, nanos: i64, mode: Mode) -> Result {
         if must_defer() {
             // SAFETY: `must_defer()` has returned true.
-            return unsafe { self.queue(Op::start(nanos, mode)) };
+            return unsafe { self.defer(Op::start(nanos, mode)) };
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
@@ -211,15 +222,17 @@ impl<C: TimerCallback> Slot<Timer, C> {
             return Err(EINVAL);
         }
         if !cb.head.deferred_idle() {
-            cb.head.revoke_deferred();
+            // SAFETY: `must_defer()` has returned false, and `guard` is the read side.
+            unsafe { cb.head.revoke_deferred() };
         }
         cb.payload.start(nanos, mode);
         Ok(())
     }
 
-    /// Removes the callback, cancels the timer, and waits for a callback that is running. Returns 1
-    /// if the timer was active, otherwise 0. A start that was queued and not performed is revoked, and
-    /// does not count.
+    /// Removes the callback, cancels the timer, and waits for a callback that is running.
+    ///
+    /// Returns 1 if the timer was active, otherwise 0. A start that was queued and not performed is
+    /// revoked, and does not count.
     ///
     /// # Errors
     ///
@@ -244,8 +257,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
         Timer::cancel_sync(cb, guard)
     }
 
-    /// The same, from the callback of `running`. Apart from it, because only a callback can be waited
-    /// for and thus close a circle.
+    /// The same, from the callback of `running`.
+    ///
+    /// Out of line: only a callback can be waited for, so only a callback can complete a cycle.
     #[cold]
     #[inline(never)]
     fn cancel_in_callback(&self, running: *mut Timer) -> Result<c_int> {
@@ -258,8 +272,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
         Timer::cancel_sync(cb, sched::read_lock())
     }
 
-    /// Cancels the timer unless its callback is running. Returns 1 if the timer was active, otherwise 0.
-    /// The callback stays.
+    /// Cancels the timer unless its callback is running.
+    ///
+    /// Returns 1 if the timer was active, otherwise 0. The callback stays.
     ///
     /// # Errors
     ///
@@ -274,15 +289,22 @@ impl<C: TimerCallback> Slot<Timer, C> {
     pub(crate) fn cancel_async(&self) -> Result<c_int> {
         if must_defer() {
             // SAFETY: `must_defer()` has returned true.
-            unsafe { self.queue(Op::CANCEL) }?;
+            unsafe { self.defer(Op::CANCEL) }?;
             return Err(ECANCELED);
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;
+        let mut active = 0;
         if !cb.head.deferred_idle() {
-            cb.head.revoke_deferred();
+            // First, because a cancel that fails must not revoke anything.
+            active = cb.payload.0.try_to_cancel();
+            if active < 0 {
+                return Err(EPERM);
+            }
+            // SAFETY: `must_defer()` has returned false, and `guard` is the read side.
+            unsafe { cb.head.revoke_deferred() };
         }
-        match cb.payload.0.try_to_cancel() {
+        match active | cb.payload.0.try_to_cancel() {
             // As in C, where -1 is what `hrtimer_try_to_cancel()` has returned.
             ..0 => Err(EPERM),
             result => Ok(result),

@@ -11,6 +11,7 @@ use super::async_cb::{
     AsyncCallback,
     AsyncCb,
     CallbackRef,
+    Head,
     Kind,
     Op,
     Payload,
@@ -56,10 +57,14 @@ pub(crate) trait WorkCallback: AsyncCallback {
     /// The callback with references to all that it uses, apart from the map value.
     type Refs;
 
-    /// Takes the references. Preemption is disabled.
+    /// Takes the references.
+    ///
+    /// Preemption is disabled.
     fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Self::Refs>;
 
-    /// Calls the callback. Task context; may sleep.
+    /// Calls the callback.
+    ///
+    /// Task context; may sleep.
     ///
     /// # Safety
     ///
@@ -73,9 +78,13 @@ pub(crate) trait WorkCallback: AsyncCallback {
 pub(crate) enum Acquired<R> {
     /// The references.
     Refs(R),
-    /// Another context has replaced the callback and dropped it. Look again.
+    /// Another context has replaced the callback and dropped it.
+    ///
+    /// Look again.
     Replaced,
-    /// What the callback uses is going away. There is nothing to call.
+    /// What the callback uses is going away.
+    ///
+    /// There is nothing to call.
     Gone,
 }
 
@@ -89,7 +98,7 @@ impl WorkItem {
         // SAFETY: The work was set up, and the reference keeps it until it has run.
         if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } {
             // SAFETY: It is pending already, so this reference is not needed.
-            unsafe { cb.head.put() };
+            unsafe { Head::put(cb.head.as_ptr()) };
         }
     }
 
@@ -98,13 +107,17 @@ impl WorkItem {
         // SAFETY: The work was set up.
         if unsafe { bindings::cancel_work(cb.payload.0.get()) } {
             // SAFETY: The reference for the run that was cancelled.
-            unsafe { cb.head.put() };
+            unsafe { Head::put(cb.head.as_ptr()) };
         }
     }
 
-    /// Performs a queued operation on the work item of `cb`. The caller holds a reference.
+    /// Performs a queued operation on the work item of `cb`.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be a drain, and hold a reference.
     #[inline]
-    pub(crate) fn process_op(cb: &WorkCb, op: Op) {
+    pub(crate) unsafe fn process_op(cb: &WorkCb, op: Op) {
         if op.as_start().is_some() {
             cb.head.get();
             // SAFETY: The reference was taken just now.
@@ -127,7 +140,7 @@ impl WorkItem {
         let cb = unsafe { WorkCb::<C>::from_payload(work.cast()) };
         Self::run(cb);
         // SAFETY: The reference of this run is given up.
-        unsafe { cb.head.put() };
+        unsafe { Head::put(cb.head.as_ptr()) };
     }
 
     /// Calls the callback, if there is one.
@@ -150,7 +163,9 @@ impl WorkItem {
         drop(refs);
     }
 
-    /// Takes references to all that the callback uses. Returns them and the map value.
+    /// Takes references to all that the callback uses.
+    ///
+    /// Returns them and the map value.
     #[inline]
     fn acquire<C: WorkCallback>(cb: &WorkCb<C>) -> Option<(C::Refs, *mut c_void)> {
         let guard = sched::read_lock();
@@ -187,21 +202,22 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
 }
 
 impl<C: WorkCallback> Slot<WorkItem, C> {
-    /// Queues the work item. Nothing happens if it is pending. A run that begins later sees what the
-    /// caller wrote before.
+    /// Queues the work item.
+    ///
+    /// Nothing happens if it is pending. A run that begins later sees what the caller wrote before.
     ///
     /// # Errors
     ///
     /// - `EINVAL` if there is no work item, or no callback.
     /// - `ENOENT` if the work item was freed meanwhile.
-    /// - `EDEADLK` if the caller traces this operation: see
+    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a drain: see
     ///   [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
     #[doc(alias = "bpf_wq_start")]
     #[inline]
     pub(crate) fn start(&self) -> Result {
         if must_defer() {
             // SAFETY: `must_defer()` has returned true.
-            return unsafe { self.queue(START) };
+            return unsafe { self.defer(START) };
         }
         let guard = sched::read_lock();
         let cb = self.get(&guard)?;

@@ -29,8 +29,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             DEFERRED,
-            "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
-            "self.revoke_sync();",
+            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
+            "unsafe { self.revoke_sync() };",
         )],
     },
     Mutation {
@@ -39,8 +39,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             DEFERRED,
-            "if self.tryget() {\n            self.revoke_sync();\n            // SAFETY: The reference was taken above.\n            unsafe { self.put() };\n        }",
-            "self.revoke_sync();",
+            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
+            "unsafe { self.revoke_sync() };",
         )],
     },
     Mutation {
@@ -164,8 +164,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a timer with interrupts disabled",
         changes: &[(
             TIMER,
-            "if must_defer() {\n            // SAFETY: `must_defer()` has returned true.\n            return unsafe { self.queue(Op::start(nanos, mode)) };",
-            "if false {\n            return unsafe { self.queue(Op::start(nanos, mode)) };",
+            "if must_defer() {\n            // SAFETY: `must_defer()` has returned true.\n            return unsafe { self.defer(Op::start(nanos, mode)) };",
+            "if false {\n            return unsafe { self.defer(Op::start(nanos, mode)) };",
         )],
     },
 ];

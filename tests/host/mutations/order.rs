@@ -21,7 +21,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "an older cancel has won",
         changes: &[(
             DEFERRED,
-            "self.revoke_sync();",
+            "unsafe { self.revoke_sync() };",
             "",
         )],
     },
@@ -31,7 +31,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "an older start has won",
         changes: &[(
             DEFERRED,
-            "self.revoke_sync();",
+            "unsafe { self.revoke_sync() };",
             "",
         )],
     },
@@ -92,6 +92,18 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "order_start_in_callback_then_deferred_cancel",
         says: "an older start has won",
         changes: &[(TIMER, "timer.push_out_expiry();", "")],
+    },
+    Mutation {
+        name: "failed-cancel-revokes",
+        model: "order_failed_cancel_revokes_nothing",
+        says: "a cancel that failed has undone a start",
+        changes: &[(TIMER, "if active < 0 {", "if false {")],
+    },
+    Mutation {
+        name: "cancel-forgets-that-it-was-active",
+        model: "order_cancel_revokes_and_was_active",
+        says: "left == right",
+        changes: &[(TIMER, "match active | cb.payload.0.try_to_cancel() {", "match cb.payload.0.try_to_cancel() {")],
     },
     Mutation {
         name: "cancelling-relaxed",

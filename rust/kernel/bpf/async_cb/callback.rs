@@ -15,8 +15,8 @@
 //! always match. An exchange returns what was in the word before, with exactly one ownership, and
 //! the context that made the exchange drops it.
 //!
-//! `FREED` is final. A `set()` or `clear()` that finds it puts it back, and drops what it gets for
-//! that. The word can hold an owner until then, so that a reader has to look at something else as
+//! `FREED` is final. A `set()` or `clear()` that finds it restores it, and drops the owner that it displaces
+//! by that. The word can hold an owner until then, so that a reader has to look at something else as
 //! well that was written before `FREED`: see [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
 
 use crate::{
@@ -30,38 +30,57 @@ use crate::{
         },
         rcu::sched::ReadSide, //
     },
-    types::ForeignOwnable,
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        null_mut,
+        without_provenance_mut, //
+    },
+};
 
-const NONE: usize = 0;
-const FREED: usize = 1;
+const NONE: *mut c_void = null_mut();
+const FREED: *mut c_void = without_provenance_mut(1);
 
 /// What can own a callback in a [`CallbackCell`].
 ///
+/// `ForeignOwnable` is not for this: RCU readers borrow an owner that another context drops meanwhile.
+///
 /// # Safety
 ///
-/// - What [`ForeignOwnable::borrow`] returns must be valid for RCU readers that began before
-///   [`Callback::release`], although `from_foreign` may be called meanwhile. Several contexts may borrow
-///   it at once.
+/// - The pointer that `into_raw` returns must be aligned for an `u16`.
+/// - What `borrow` returns must stay valid for RCU readers that began before `release`.
 /// - It must be possible to release an owner in each context in which the user of the cell does.
-/// - [`ForeignOwnable::FOREIGN_ALIGN`] must be at least 2.
-pub(crate) unsafe trait Callback: ForeignOwnable + Send {
-    /// Drops an owner that was in a cell.
-    #[inline]
-    fn release(self) {
-        drop(self);
-    }
+pub(crate) unsafe trait Callback: Sized + Send + Sync {
+    /// A callback, as RCU readers see it.
+    type Borrowed<'a>;
+
+    /// Turns an owner into a pointer, which is not NULL.
+    fn into_raw(self) -> *mut c_void;
+
+    /// Borrows the callback.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Callback::into_raw`]. The caller must be an RCU reader for `'a` that began
+    /// before the owner was released.
+    unsafe fn borrow<'a>(ptr: *mut c_void) -> Self::Borrowed<'a>;
+
+    /// Drops the owner.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Callback::into_raw`], and must be released once.
+    unsafe fn release(ptr: *mut c_void);
 }
 
 /// The word.
 ///
 /// # Invariants
 ///
-/// The word is `NONE`, `FREED`, or comes from `C::into_foreign`. In the last case the cell has the
-/// ownership.
+/// The word is `NONE`, `FREED`, or comes from `C::into_raw`. In the last case the cell has the ownership.
 #[repr(transparent)]
-pub(crate) struct CallbackCell<C>(Atomic<usize>, PhantomData<C>);
+pub(crate) struct CallbackCell<C>(Atomic<*mut c_void>, PhantomData<C>);
 
 impl<C: Callback> CallbackCell<C> {
     /// A cell without a callback.
@@ -70,13 +89,17 @@ impl<C: Callback> CallbackCell<C> {
         Self(Atomic::new(NONE), PhantomData)
     }
 
-    /// Returns whether there is a callback. Any context; no memory ordering.
+    /// Returns whether there is a callback.
+    ///
+    /// Any context; no memory ordering.
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Relaxed) > FREED
     }
 
-    /// Returns the callback. Any context.
+    /// Returns the callback.
+    ///
+    /// Any context.
     ///
     /// Acquire: a reader that sees a callback which was set after the object was freed also sees
     /// what was written before that. A timer function that sees a callback which was set after a
@@ -85,13 +108,14 @@ impl<C: Callback> CallbackCell<C> {
     #[inline]
     pub(crate) fn load<'g>(&self, _guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
         let word = self.0.load(Acquire);
-        // SAFETY: By the type invariants the word comes from `into_foreign`. If the word was exchanged
-        // meanwhile, the read side began before that, and `Callback` guarantees that the borrow is
-        // valid until it ends.
-        (word > FREED).then(|| unsafe { C::borrow(word as *mut c_void) })
+        // SAFETY: By the type invariants the word comes from `into_raw`. If another context has taken it
+        // out meanwhile, the read side began before that.
+        (word > FREED).then(|| unsafe { C::borrow(word) })
     }
 
-    /// Edge `NONE` or owner to owner. Drops the old one.
+    /// Edge `NONE` or owner to owner.
+    ///
+    /// Drops the old one.
     ///
     /// At most two exchanges, whatever other contexts do. Any context; Full.
     /// Litmus: callback-publish, callback-guard.
@@ -101,8 +125,7 @@ impl<C: Callback> CallbackCell<C> {
     /// `EPERM` if the cell is `FREED`. The new callback is dropped.
     #[inline]
     pub(crate) fn set(&self, callback: C) -> Result {
-        // CAST: The address is the word.
-        let word = callback.into_foreign() as usize;
+        let word = callback.into_raw();
         let old = self.0.xchg(word, Full);
         if old == FREED {
             self.set_freed();
@@ -113,7 +136,9 @@ impl<C: Callback> CallbackCell<C> {
         Ok(())
     }
 
-    /// Edge owner to `NONE`. Drops the owner. The other states stay.
+    /// Edge owner to `NONE`.
+    ///
+    /// Drops the owner. The other states stay.
     ///
     /// At most two exchanges. Any context; Full if there was an owner.
     #[inline]
@@ -129,7 +154,9 @@ impl<C: Callback> CallbackCell<C> {
         unsafe { Self::release(old) };
     }
 
-    /// Edge each state to `FREED`. Drops the owner. Any context; Full.
+    /// Edge each state to `FREED`.
+    ///
+    /// Drops the owner. Any context; Full.
     #[inline]
     pub(crate) fn set_freed(&self) {
         let old = self.0.xchg(FREED, Full);
@@ -143,11 +170,11 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// The caller must have taken `word` out of a cell, and must call this once for it.
     #[inline]
-    unsafe fn release(word: usize) {
+    unsafe fn release(word: *mut c_void) {
         if word > FREED {
-            // SAFETY: By the type invariants of the cell, the word comes from `into_foreign`. The
-            // caller has its ownership.
-            unsafe { C::from_foreign(word as *mut c_void) }.release();
+            // SAFETY: By the type invariants of the cell, the word comes from `into_raw`. The caller has
+            // taken it out, and with it the ownership.
+            unsafe { C::release(word) };
         }
     }
 }
@@ -170,8 +197,25 @@ mod tests {
         }
     }
 
-    // SAFETY: Only the test below uses it, in one thread, and borrows none that it drops.
-    unsafe impl Callback for KBox<Counted> {}
+    // SAFETY: A box is aligned. Only the test below uses it, in one thread, and borrows none that it
+    // releases.
+    unsafe impl Callback for KBox<Counted> {
+        type Borrowed<'a> = &'a Counted;
+
+        fn into_raw(self) -> *mut c_void {
+            KBox::into_raw(self).cast()
+        }
+
+        unsafe fn borrow<'a>(ptr: *mut c_void) -> &'a Counted {
+            // SAFETY: The pointer comes from `into_raw`, and the box is not released during `'a`.
+            unsafe { &*ptr.cast() }
+        }
+
+        unsafe fn release(ptr: *mut c_void) {
+            // SAFETY: The pointer comes from `into_raw`, and the caller releases it once.
+            drop(unsafe { KBox::from_raw(ptr.cast::<Counted>()) });
+        }
+    }
 
     /// Each owner that is put into a cell is dropped once, and a freed cell stays freed.
     #[test]

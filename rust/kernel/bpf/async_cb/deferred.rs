@@ -3,8 +3,8 @@
 //! The queue of a CPU: objects with a pending operation, and programs whose last reference was
 //! dropped.
 //!
-//! We cannot take locks with interrupts disabled or in NMI, and a BPF program can run there. The
-//! operation is then stored in the object ([`pending`](super::pending)), the object is added to a list
+//! A BPF program that runs with interrupts disabled or in NMI may have interrupted or be tracing the
+//! holder of a lock that starting and cancelling take. The operation is then stored in the object ([`pending`](super::pending)), the object is added to a list
 //! of this CPU, and the CPU's `irq_work` drains the list as soon as interrupts are enabled.
 //!
 //! # Bounds
@@ -125,10 +125,12 @@ impl Cpu {
         !self.draining().load(Relaxed).is_null()
     }
 
-    /// Begins a drain. It adds one to the depth if the last drain has caused it.
+    /// Begins a drain.
+    ///
+    /// It adds one to the depth if the last drain has caused it.
     #[inline]
     fn begin_drain(&self) {
-        // An NMI in between can set `NESTED`, which then counts for the next drain, or is lost.
+        // No interrupt or NMI writes the depth here: `draining` is NULL.
         let depth = self.depth().load(Relaxed);
         let depth = if depth & NESTED != 0 {
             core::cmp::min((depth & !NESTED) + 1, MAX_DEPTH)
@@ -170,37 +172,51 @@ impl Cpu {
         }
     }
 
-    /// Drains `objects` and `progs` of `of`: the current CPU, which is `self`, or one that is offline.
-    /// Interrupts disabled.
+    /// Drains `objects` and `progs` of `of`: the current CPU, which is `self`, or one that goes down or
+    /// comes up.
+    ///
+    /// # Safety
+    ///
+    /// `self` must be the current CPU. Interrupts must be disabled, and the caller hold no lock that
+    /// starting, cancelling, `call_rcu()` or `bpf_prog_put()` takes.
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
-    pub(crate) fn drain(&self, of: &Self) {
+    pub(crate) unsafe fn drain(&self, of: &Self) {
         self.begin_drain();
-        self.drain_objects(of.objects());
-        // A context that adds the first node raises the `irq_work` after these looks at the lists.
+        // SAFETY: The requirements are the same.
+        unsafe { self.drain_objects(of.objects()) };
+        // A node that is added after these looks at the lists raises the `irq_work` again.
         self.put_progs(of);
         self.kick_overflow(self);
         self.kick_overflow(of);
     }
 
-    /// Drains the overflow list of `of`. `self` is the current CPU. Task context, interrupts
-    /// disabled.
-    pub(crate) fn drain_overflow(&self, of: &Self) {
+    /// Drains the overflow list of `of`.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cpu::drain`], in task context.
+    pub(crate) unsafe fn drain_overflow(&self, of: &Self) {
         self.depth().store(0, Relaxed);
-        self.drain_objects(of.overflow());
+        // SAFETY: The requirements are the same.
+        unsafe { self.drain_objects(of.overflow()) };
         // If there is more again, other tasks run before it.
         self.kick_overflow(self);
     }
 
-    /// Performs what is queued for the objects on `list`. Interrupts are disabled, and the caller
-    /// holds no lock that starting or cancelling takes.
+    /// Performs what is queued for the objects on `list`.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cpu::drain`].
     #[inline]
-    fn drain_objects(&self, list: &RawList) {
+    unsafe fn drain_objects(&self, list: &RawList) {
         // The oldest first. The batch reads the next node before it returns one, because another CPU
         // can queue the object again as soon as its operation is complete.
         for node in list.del_all().reverse() {
             // CAST: `node` is the first field of a `Head`.
-            // SAFETY: The node was taken off a list of objects.
+            // SAFETY: The node was taken off a list of objects. Interrupts are disabled, as the caller
+            // guarantees.
             unsafe { self.drain_object(node.cast()) };
         }
         self.draining().store(null_mut(), Relaxed);
@@ -210,7 +226,7 @@ impl Cpu {
     ///
     /// # Safety
     ///
-    /// The caller must have taken the object off a list. Interrupts must be disabled.
+    /// The caller must have taken the object off a list, and guarantee the context of [`Cpu::drain`].
     #[inline]
     unsafe fn drain_object(&self, object: NonNull<Head>) {
         self.draining().store(object.as_ptr().cast(), Relaxed);
@@ -231,14 +247,16 @@ impl Cpu {
             // SAFETY: An operation was performed.
             if let Completed::Idle = unsafe { head.complete() } {
                 // SAFETY: The queue's reference is the caller's.
-                return unsafe { head.put() };
+                return unsafe { Head::put(object) };
             }
         }
         // SAFETY: The object is on no list, and no context adds it while its word is not `IDLE`.
         unsafe { self.overflow().add(Head::node(object)) };
     }
 
-    /// Puts the last references of the programs of `of`. `self` is the current CPU.
+    /// Puts the last references of the programs of `of`.
+    ///
+    /// `self` is the current CPU.
     #[inline]
     fn put_progs(&self, of: &Self) {
         if of.progs().is_empty() {
@@ -253,8 +271,9 @@ impl Cpu {
         self.draining().store(null_mut(), Relaxed);
     }
 
-    /// Schedules the work item for the overflow list of `of`. `self` is the current CPU. The caller
-    /// holds no lock of a workqueue. Litmus: late-work.
+    /// Schedules the work item for the overflow list of `of`.
+    ///
+    /// `self` is the current CPU. The caller holds no lock of a workqueue. Litmus: late-work.
     #[inline]
     fn kick_overflow(&self, of: &Self) {
         if of.overflow().is_empty() {
@@ -269,11 +288,14 @@ impl Cpu {
 }
 
 impl Head {
-    /// Queues an operation, which this CPU performs as soon as interrupts are enabled. Full ordering.
+    /// Queues an operation, which this CPU performs as soon as interrupts are enabled.
     ///
-    /// # Context
+    /// Full ordering.
     ///
-    /// Interrupts disabled, or NMI. Inside the read side in which the object was found.
+    /// # Safety
+    ///
+    /// Interrupts must be disabled, or this be an NMI. The read side in which the object was found must
+    /// not have ended.
     ///
     /// # Errors
     ///
@@ -282,7 +304,7 @@ impl Head {
     /// - `ENOENT` if the last reference is gone.
     #[doc(alias = "bpf_async_schedule_op")]
     #[inline]
-    pub(crate) fn queue_irqs_off(&self, op: Op) -> Result {
+    pub(crate) unsafe fn queue_irqs_off(&self, op: Op) -> Result {
         let cpu = Cpu::this();
 
         if cpu.is_draining() {
@@ -295,7 +317,7 @@ impl Head {
         if !self.tryget() {
             return Err(ENOENT);
         }
-        // SAFETY: The reference was taken above.
+        // SAFETY: The reference was taken above. Interrupts are disabled, as the caller guarantees.
         unsafe { store_and_add(cpu, self, op, false) };
         Ok(())
     }
@@ -303,29 +325,31 @@ impl Head {
     /// Ensures that no operation which was queued before can take effect after this call: revokes
     /// it, or waits until it was performed.
     ///
-    /// # Context
+    /// # Safety
     ///
-    /// Interrupts enabled, inside the read side in which the object was found.
+    /// Interrupts must be enabled, in task or softirq context. The read side in which the object was found
+    /// must not have ended.
     #[cold]
     #[inline(never)]
-    pub(crate) fn revoke_deferred(&self) {
+    pub(crate) unsafe fn revoke_deferred(&self) {
         // `node` and `word` may be an `rcu_head` by now. Do not use them without a reference.
         if self.tryget() {
-            self.revoke_sync();
-            // SAFETY: The reference was taken above.
-            unsafe { self.put() };
+            // SAFETY: The reference was taken above, and interrupts are enabled.
+            unsafe { self.revoke_sync() };
+            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.
+            unsafe { Self::put(self.as_ptr()) };
         }
     }
 
-    /// Drops a reference with interrupts disabled, where `call_rcu()` cannot be called.
+    /// Drops a reference where the holder of a lock that `call_rcu()` takes may have been interrupted.
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference, which it gives up.
+    /// The caller must hold a reference, which it gives up. Interrupts must be disabled, or this be an NMI.
     #[inline]
-    unsafe fn put_irqs_off(&self) {
+    unsafe fn put_irqs_off(this: NonNull<Self>) {
         // SAFETY: The caller gives up a reference.
-        let Some(last) = (unsafe { self.dec() }) else {
+        let Some(last) = (unsafe { Self::dec(this) }) else {
             return;
         };
         let cpu = Cpu::this();
@@ -339,12 +363,13 @@ impl Head {
     }
 }
 
-/// Queues the last operation of a detached object. Interrupts disabled, or NMI.
+/// Queues the last operation of a detached object: to cancel the timer or the work item.
 ///
 /// # Safety
 ///
-/// The caller must hold the slot's reference, which it gives up.
-pub(crate) unsafe fn queue_detached(head: &Head, op: Op) {
+/// The caller must hold the slot's reference, which it gives up. Interrupts must be disabled, or this be
+/// an NMI.
+pub(crate) unsafe fn queue_detached(head: &Head) {
     let cpu = Cpu::this();
     let mut overflow = false;
 
@@ -354,8 +379,8 @@ pub(crate) unsafe fn queue_detached(head: &Head, op: Op) {
             cpu.mark_nested();
         }
     }
-    // SAFETY: The caller gives up a reference.
-    unsafe { store_and_add(cpu, head, op, overflow) };
+    // SAFETY: The caller gives up a reference. Interrupts are disabled, as it guarantees.
+    unsafe { store_and_add(cpu, head, Op::CANCEL, overflow) };
 }
 
 /// Stores `op` in an object, and adds the object to a list unless it is on one.
@@ -368,7 +393,7 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
     // SAFETY: The caller holds a reference. If it is the queue's now, the object is added below.
     if let Queued::Superseded = unsafe { head.queue(op) } {
         // SAFETY: The reference was not passed on.
-        return unsafe { head.put_irqs_off() };
+        return unsafe { Head::put_irqs_off(head.as_ptr()) };
     }
     let node = Head::node(head.as_ptr());
     // SAFETY: The word was `IDLE`, so the object was on no list, and no other context adds it now.
@@ -383,12 +408,13 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
     }
 }
 
-/// Has the last reference to a program put by this CPU's `irq_work`. Any context, preemption disabled.
+/// Has the last reference to a program put by this CPU's `irq_work`.
 ///
 /// # Safety
 ///
-/// The caller must give up the last reference of the program that `node` belongs to, and `node` as
-/// [`RawList::add`] requires.
+/// - The caller must give up the last reference of the program that `node` belongs to.
+/// - `node` must be as [`RawList::add`] requires.
+/// - Preemption must be disabled.
 pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
     let cpu = Cpu::this();
     if cpu.is_draining() {

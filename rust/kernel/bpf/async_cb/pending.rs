@@ -53,7 +53,7 @@ use crate::{
         },
         rcu::callback::{
             call_rcu,
-            Callback, //
+            CallbackFn, //
         },
         Refcount, //
     },
@@ -75,10 +75,15 @@ const CALL_RCU: u64 = 1 | (CODE + 1);
 /// The operation was revoked.
 const NOP: u64 = 2;
 const CANCEL: u64 = 3;
-/// Set in each start. The mode of the start is in the low three bits, and includes this bit.
+/// Set in each start.
+///
+/// The mode of the start is in the low three bits, and includes this bit.
 const START: u64 = Mode::SOFT_BIT;
 /// The bits of an operation that say what it is.
 const CODE: u64 = 7;
+
+static_assert!(Mode::SOFT_BIT | Mode::REL_BIT | Mode::PINNED_BIT == CODE);
+static_assert!((NOP | CANCEL) & START == 0 && NOP | CANCEL <= CODE);
 
 /// An operation that can be queued, in 64 bits.
 ///
@@ -145,9 +150,13 @@ pub(crate) enum Kind {
 /// What [`Head::queue`] found.
 #[must_use = "the reference was not passed on in each case"]
 pub(crate) enum Queued {
-    /// Nothing was queued. The reference was passed on, and the caller adds the object to a list.
+    /// Nothing was queued.
+    ///
+    /// The reference was passed on, and the caller adds the object to a list.
     First,
-    /// The object is on a list already. The caller keeps its reference.
+    /// The object is on a list already.
+    ///
+    /// The caller keeps its reference.
     Superseded,
 }
 
@@ -163,7 +172,9 @@ pub(crate) enum Begun {
 /// What [`Head::complete`] found.
 #[must_use = "a newer operation is lost"]
 pub(crate) enum Completed {
-    /// Nothing is queued. The caller has the queue's reference.
+    /// Nothing is queued.
+    ///
+    /// The caller has the queue's reference.
     Idle,
     /// A newer operation was queued meanwhile.
     Newer,
@@ -217,8 +228,10 @@ impl Head {
         }
     }
 
-    /// Returns a pointer to the object that may access all of it, not only the head as a pointer made
-    /// from `&self` would. This compiles to nothing.
+    /// Returns a pointer to the object that may access all of it, not only the head as a pointer
+    /// made from `&self` would.
+    ///
+    /// This compiles to nothing.
     #[inline]
     pub(crate) fn as_ptr(&self) -> NonNull<Self> {
         let ptr = core::ptr::with_exposed_provenance_mut(core::ptr::from_ref(self).addr());
@@ -233,10 +246,12 @@ impl Head {
         this.cast()
     }
 
-    /// Takes a reference unless the last one is gone. Any context; no memory ordering.
+    /// Takes a reference unless the last one is gone.
     ///
-    /// Not `Refcount::inc_not_zero()`: that checks for an overflow, which takes 8 instructions and
-    /// would put `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and running
+    /// Any context; no memory ordering.
+    ///
+    /// Not `refcount_inc_not_zero()`: that checks for an overflow, which takes 8 instructions and would put
+    /// `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and running
     /// work have one reference each, and each context that is in an operation has one.
     #[must_use = "without a reference, the object may be freed"]
     #[inline]
@@ -253,24 +268,28 @@ impl Head {
         false
     }
 
-    /// Takes a reference. The caller holds one already. Any context; no memory ordering.
+    /// Takes a reference.
+    ///
+    /// The caller holds one already. Any context; no memory ordering.
     #[inline]
     pub(crate) fn get(&self) {
         self.refs.inc();
     }
 
-    /// Drops a reference. Any context; release ordering, and acquire for the last one.
-    /// Litmus: link-reuse.
+    /// Drops a reference.
+    ///
+    /// Any context; release ordering, and acquire for the last one. Litmus: link-reuse.
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference, which it gives up.
+    /// The caller must hold a reference to the object at `this`, which it gives up.
     #[inline]
-    pub(crate) unsafe fn dec(&self) -> Option<Unreferenced> {
+    pub(crate) unsafe fn dec(this: NonNull<Self>) -> Option<Unreferenced> {
+        // SAFETY: The caller holds a reference. Not a `&Head`: when the reference is gone, another
+        // context can free the object before this returns.
+        let last = unsafe { (*this.as_ptr()).refs.dec_and_test() };
         // INVARIANT: The last reference was dropped just now.
-        self.refs
-            .dec_and_test()
-            .then(|| Unreferenced(self.as_ptr()))
+        last.then(|| Unreferenced(this))
     }
 
     /// Edge `IDLE` or operation or `RUNNING` to operation.
@@ -344,16 +363,17 @@ impl Head {
     }
 
     /// Edge operation to `NOP`, then waits while the drainer performs an operation that it took
-    /// before. The caller holds a reference.
+    /// before.
     ///
     /// The wait is for one operation, since `seq` changes with each. A drainer runs with interrupts
     /// disabled on another CPU, and waits for nothing that the caller holds. (`seq` has 8 bits: a
     /// caller that reads it once in 128 operations only may wait for as many.)
     ///
-    /// # Context
+    /// # Safety
     ///
-    /// Interrupts enabled.
-    pub(crate) fn revoke_sync(&self) {
+    /// - The caller must hold a reference. Without one, `word` can be the function of an `rcu_head`.
+    /// - Interrupts must be enabled: with interrupts disabled, the drainer could wait for this CPU.
+    pub(crate) unsafe fn revoke_sync(&self) {
         let word = self.word.load(Relaxed);
         if Op::from_word(word).is_some() {
             // If this fails, the operation that was seen is being performed, or a newer one
@@ -373,7 +393,9 @@ impl Head {
 }
 
 impl Unreferenced {
-    /// Edge `IDLE` to `CALL_RCU`. Returns the object, which the caller adds to a list.
+    /// Edge `IDLE` to `CALL_RCU`.
+    ///
+    /// Returns the object, which the caller adds to a list.
     ///
     /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this. Litmus: retire.
     pub(crate) fn set_call_rcu(self) -> NonNull<Head> {
@@ -388,7 +410,7 @@ impl Unreferenced {
     ///
     /// `func` must accept the `rcu_head` of this object. The context must be one in which
     /// [`call_rcu`] can be called.
-    pub(crate) unsafe fn call_rcu(self, func: Callback) {
+    pub(crate) unsafe fn call_rcu(self, func: CallbackFn) {
         // CAST: An `rcu_head` fits in `node` and `word`, which are the first fields.
         // SAFETY: Without a reference, no other context uses the object. `func` and the context are
         // the caller's duty.

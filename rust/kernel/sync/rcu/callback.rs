@@ -8,7 +8,7 @@ use crate::bindings;
 
 /// The function that [`call_rcu`] calls.
 #[doc(alias = "rcu_callback_t")]
-pub type Callback = unsafe extern "C" fn(head: *mut bindings::callback_head);
+pub type CallbackFn = unsafe extern "C" fn(head: *mut bindings::callback_head);
 
 /// Calls `func` with `head` after an RCU grace period.
 ///
@@ -27,7 +27,7 @@ pub type Callback = unsafe extern "C" fn(head: *mut bindings::callback_head);
 /// Any but NMI. Not where `call_rcu()` itself may have been interrupted, as in a program that traces
 /// it.
 #[inline]
-pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: Callback) {
+pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
     // SAFETY: By the safety requirements of this function.
     unsafe { bindings::call_rcu(head, Some(func)) }
 }
@@ -39,7 +39,7 @@ pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: Callback) {
 ///
 /// The requirements are those of [`call_rcu`].
 #[inline]
-pub unsafe fn call_rcu_hurry(head: *mut bindings::callback_head, func: Callback) {
+pub unsafe fn call_rcu_hurry(head: *mut bindings::callback_head, func: CallbackFn) {
     // SAFETY: By the safety requirements of this function.
     unsafe { bindings::call_rcu_hurry(head, Some(func)) }
 }

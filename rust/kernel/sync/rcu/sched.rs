@@ -4,9 +4,8 @@
 //!
 //! An RCU grace period also waits for each region in which preemption, softirqs or interrupts are
 //! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is the
-//! cheaper read side: one instruction at each end, which no tracer and no lockdep sees, so that it can
-//! be used in any context. On `PREEMPT_RT` a lock in a traced function can sleep, and this is
-//! `rcu_read_lock()`.
+//! cheaper read side, which no tracer and no lockdep sees, so that it can be used in any context. On
+//! `PREEMPT_RT` a lock in a traced function can sleep, and this is `rcu_read_lock()`.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -69,7 +68,7 @@ impl Drop for Guard {
 
 /// Begins a read side by disabling preemption.
 ///
-/// Any context, NMI included.
+/// Any context in which RCU is watching, NMI included.
 ///
 /// # Examples
 ///
@@ -99,11 +98,11 @@ pub fn read_lock() -> Guard {
     Guard(NotThreadSafe)
 }
 
-/// A read side that the context is by itself.
+/// A read side that is implied by the context.
 ///
 /// # Invariants
 ///
-/// Preemption, softirqs or interrupts are disabled.
+/// Preemption, softirqs or interrupts are disabled, or this is a hard interrupt or an NMI.
 pub struct Implied(NotThreadSafe);
 
 // SAFETY: By the type invariants, a grace period waits for this region.
@@ -114,7 +113,8 @@ impl Implied {
     ///
     /// # Safety
     ///
-    /// Preemption, softirqs or interrupts must be disabled for as long as the value exists.
+    /// Preemption, softirqs or interrupts must be disabled, or this be a hard interrupt or an NMI, for as
+    /// long as the value exists.
     #[inline]
     pub unsafe fn new() -> Self {
         // INVARIANT: The caller guarantees it.

@@ -22,30 +22,9 @@ use crate::{
 pub struct Guard(NotThreadSafe);
 
 impl Guard {
-    /// Begins a read side and returns a guard that ends it.
-    ///
-    /// # Context
-    ///
-    /// Task.
-    #[doc(alias = "rcu_read_lock_trace")]
-    #[inline]
-    pub fn new() -> Self {
-        // SAFETY: An FFI call without requirements.
-        unsafe { bindings::rcu_read_lock_trace() };
-        // INVARIANT: The read side has just begun.
-        Self(NotThreadSafe)
-    }
-
     /// Explicitly ends the read side.
     #[inline]
     pub fn unlock(self) {}
-}
-
-impl Default for Guard {
-    #[inline]
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Drop for Guard {
@@ -58,8 +37,14 @@ impl Drop for Guard {
     }
 }
 
-/// Begins an RCU Tasks Trace read side.
+/// Begins an RCU Tasks Trace read side, and returns a guard that ends it.
+///
+/// Task context.
+#[doc(alias = "rcu_read_lock_trace")]
 #[inline]
 pub fn read_lock() -> Guard {
-    Guard::new()
+    // SAFETY: The read side belongs to the current task, in any of its states.
+    unsafe { bindings::rcu_read_lock_trace() };
+    // INVARIANT: The read side has just begun.
+    Guard(NotThreadSafe)
 }

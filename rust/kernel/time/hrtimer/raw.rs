@@ -96,12 +96,6 @@ impl Mode {
     pub const fn is_abs(self) -> bool {
         self.bits() & Self::REL_BIT == 0
     }
-
-    /// Returns the same mode for a timer that fires on the CPU that starts it.
-    #[inline]
-    pub const fn pinned(self) -> Self {
-        Self(self.0 | bindings::hrtimer_mode_HRTIMER_MODE_PINNED)
-    }
 }
 
 /// The function that a [`RawHrTimer`] calls when it expires.
@@ -130,7 +124,8 @@ impl RawHrTimer {
     ///
     /// # Safety
     ///
-    /// - `this` must be valid for writes, and the timer must not move from now on.
+    /// - `this` must be valid for writes. If a timer was set up there, it must be inactive.
+    /// - The timer must not move from now on.
     /// - It must be sound to call `function` with the timer whenever it expires.
     #[doc(alias = "hrtimer_setup")]
     #[inline]
@@ -145,7 +140,8 @@ impl RawHrTimer {
     ///
     /// # Safety
     ///
-    /// The timer must stay valid until its function has returned, or until it was cancelled.
+    /// The timer must stay valid while it is active: until its function has returned
+    /// `HRTIMER_NORESTART`, or a cancel 0 or 1, and no start came later.
     ///
     /// # Context
     ///
@@ -234,6 +230,10 @@ mod tests {
 
     const FAR: i64 = 3600 * 1_000_000_000;
 
+    const fn pinned(mode: Mode) -> Mode {
+        Mode::from_bits(mode.bits() | Mode::PINNED_BIT)
+    }
+
     #[repr(C)]
     #[pin_data]
     struct Count {
@@ -290,9 +290,9 @@ mod tests {
         for clock in [Clock::Monotonic, Clock::Realtime, Clock::Boottime] {
             for (nanos, mode) in [
                 (1_000, Mode::REL),
-                (1_000, Mode::REL.pinned()),
+                (1_000, pinned(Mode::REL)),
                 (1, Mode::ABS),
-                (1, Mode::ABS.pinned()),
+                (1, pinned(Mode::ABS)),
             ] {
                 let timer = Count::new(clock, 3)?;
                 timer.start(nanos, mode);
@@ -336,7 +336,7 @@ mod tests {
     /// Modes and clocks are those of C.
     #[test]
     fn knows_modes_and_clocks() {
-        for mode in [Mode::ABS, Mode::REL, Mode::ABS.pinned(), Mode::REL.pinned()] {
+        for mode in [Mode::ABS, Mode::REL, pinned(Mode::ABS), pinned(Mode::REL)] {
             assert_eq!(Mode::from_bits(mode.bits()), mode);
         }
         assert!(Mode::ABS.is_abs() && !Mode::REL.is_abs());

@@ -30,7 +30,6 @@ use crate::{
         Refcount,
     },
     time::hrtimer::raw::{self, Clock, Mode},
-    types::ForeignOwnable,
 };
 use core::{cell::Cell, ptr::NonNull};
 
@@ -102,30 +101,29 @@ impl Drop for Owner {
     }
 }
 
-// SAFETY: The pointer is that of a program, which is aligned.
-unsafe impl ForeignOwnable for Owner {
-    const FOREIGN_ALIGN: usize = 8;
+// SAFETY: All threads of a model are one thread of the host.
+unsafe impl Sync for Owner {}
+
+// SAFETY: The pointer is that of a program, which is aligned, and is freed after a grace period.
+unsafe impl Callback for Owner {
     type Borrowed<'a> = &'a Prog;
 
-    fn into_foreign(self) -> *mut c_void {
+    fn into_raw(self) -> *mut c_void {
         let this = core::ptr::from_ref(self.0).cast_mut();
         core::mem::forget(self);
         this.cast()
     }
 
-    unsafe fn from_foreign(ptr: *mut c_void) -> Self {
-        // SAFETY: The pointer comes from `into_foreign`.
-        Self(unsafe { &*ptr.cast() })
-    }
-
     unsafe fn borrow<'a>(ptr: *mut c_void) -> &'a Prog {
-        // SAFETY: The pointer comes from `into_foreign`.
+        // SAFETY: The pointer comes from `into_raw`.
         unsafe { &*ptr.cast() }
     }
-}
 
-// SAFETY: A program is freed after a grace period.
-unsafe impl Callback for Owner {}
+    unsafe fn release(ptr: *mut c_void) {
+        // SAFETY: The pointer comes from `into_raw`.
+        drop(Self(unsafe { &*ptr.cast() }));
+    }
+}
 
 impl AsyncCallback for Owner {
     type Container = Map;
@@ -291,7 +289,8 @@ pub(crate) fn overflow(cpu: usize) -> bool {
     let (pending, this) = unsafe { (&(*raw).overflow_pending, Cpu::from_ptr(raw)) };
     let was_pending = pending.replace(false);
     if was_pending {
-        world().interrupt(|| this.drain_overflow(this));
+        // SAFETY: It is that of this CPU, and no lock is held.
+        world().interrupt(|| unsafe { this.drain_overflow(this) });
     }
     was_pending
 }
@@ -303,7 +302,8 @@ pub(crate) fn interrupt_once(cpu: usize) -> bool {
     // SAFETY: It is that of a CPU.
     let (work, this) = unsafe { (&(*raw).work, Cpu::from_ptr(raw)) };
     work.raised.set(false);
-    world().interrupt(|| this.drain(this));
+    // SAFETY: It is that of this CPU, and no lock is held.
+    world().interrupt(|| unsafe { this.drain(this) });
     // SAFETY: It is that of a CPU.
     !failed() && (work.raised.get() || unsafe { &*raw }.overflow_pending.get())
 }

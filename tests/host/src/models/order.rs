@@ -88,6 +88,46 @@ fn order_start_in_callback_then_deferred_cancel() {
     });
 }
 
+/// A `cancel_async` that fails, because the callback is running, does not revoke what the callback has
+/// queued: as in C, the timer fires again.
+#[test]
+fn order_failed_cancel_revokes_nothing() {
+    thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
+
+    explore(3, || {
+        let map = Map::new();
+        let (slot, prog) = timer(map);
+        SLOT.set(Some(slot));
+        prog.action.set(Some(|_| {
+            let slot = SLOT.get().unwrap();
+            world().irqs_off(|| slot.start(7, REL)).unwrap();
+            let other = on_cpu(0, || slot.cancel_async());
+            assert_eq!(other.join().unwrap(), Err(EPERM));
+        }));
+        slot.start(1, REL).unwrap();
+        let softirq = on_cpu(1, tick);
+        softirq.join().unwrap();
+        settle_down();
+        assert_eq!(armed(), [7], "a cancel that failed has undone a start");
+        end(slot, map);
+    });
+}
+
+/// A `cancel_async` that finds the timer started and another start queued says that it was active.
+#[test]
+fn order_cancel_revokes_and_was_active() {
+    explore(3, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        slot.start(1, REL).unwrap();
+        world().irqs_off(|| slot.start(2, REL)).unwrap();
+        assert_eq!(slot.cancel_async(), Ok(1));
+        settle_down();
+        assert!(armed().is_empty(), "an older start has won");
+        end(slot, map);
+    });
+}
+
 /// A point in time that has passed, given in a callback, means now: the softirq would fire the timer
 /// again and again otherwise (H36).
 #[test]

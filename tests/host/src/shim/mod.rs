@@ -53,7 +53,7 @@ macro_rules! container_of {
 
 /// `kernel::types`.
 pub mod types {
-    use core::{cell::UnsafeCell, ffi::c_void, mem::MaybeUninit};
+    use core::{cell::UnsafeCell, mem::MaybeUninit};
 
     #[repr(transparent)]
     pub struct Opaque<T>(UnsafeCell<MaybeUninit<T>>);
@@ -66,15 +66,6 @@ pub mod types {
         pub const fn get(&self) -> *mut T {
             self.0.get().cast()
         }
-    }
-
-    pub unsafe trait ForeignOwnable: Sized {
-        const FOREIGN_ALIGN: usize;
-        type Borrowed<'a>;
-
-        fn into_foreign(self) -> *mut c_void;
-        unsafe fn from_foreign(ptr: *mut c_void) -> Self;
-        unsafe fn borrow<'a>(ptr: *mut c_void) -> Self::Borrowed<'a>;
     }
 }
 
@@ -170,9 +161,9 @@ pub mod sync {
         pub mod callback {
             use crate::{bindings::callback_head, shim::world::world};
 
-            pub type Callback = unsafe extern "C" fn(head: *mut callback_head);
+            pub type CallbackFn = unsafe extern "C" fn(head: *mut callback_head);
 
-            pub unsafe fn call_rcu(head: *mut callback_head, func: Callback) {
+            pub unsafe fn call_rcu(head: *mut callback_head, func: CallbackFn) {
                 world().may_lock("call_rcu()");
                 world().queue_link(head as usize, true);
                 world().call_rcu(move || {
@@ -219,6 +210,8 @@ pub mod time {
                 pub const ABS: Self = Self(4);
                 pub const REL: Self = Self(5);
                 pub const SOFT_BIT: u64 = 4;
+                pub const REL_BIT: u64 = 1;
+                pub const PINNED_BIT: u64 = 2;
 
                 pub const fn from_bits(bits: u64) -> Self {
                     Self(4 | bits & 3)
