@@ -75,6 +75,7 @@ use core::{
     },
 };
 use pending::Unreferenced;
+use sched::ReadSide;
 
 /// A callback of objects that belong to a kind of container.
 pub(crate) trait AsyncCallback: Callback {
@@ -271,7 +272,7 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     /// This is the only way to something that can be called. The order of the two loads matters:
     /// see the head of this file. Litmus: callback-freed, container-gone.
     #[inline]
-    pub(crate) fn callback_ref<'g>(&self, guard: &'g impl sched::ReadSide) -> Option<CallbackRef<'g, C>> {
+    pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
         let callback = self.callback.load(guard)?;
         let container = NonNull::new(self.container.load(Relaxed))?;
         // INVARIANT: The container was not NULL, so `cancel_and_free()` had not returned.
@@ -315,7 +316,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     ///
     /// `EINVAL` if there is none.
     #[inline]
-    pub(crate) fn get<'g>(&self, _guard: &'g impl sched::ReadSide) -> Result<&'g AsyncCb<P, C>> {
+    pub(crate) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
         // Relaxed: all that is read depends on this pointer. Litmus: slot-publish, slot-guard.
         let cb = NonNull::new(self.0.load(Relaxed)).ok_or(EINVAL)?;
         // SAFETY: The object was in the slot after the read side began, so that it is not freed
