@@ -310,11 +310,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         Self(Atomic::new(null_mut()))
     }
 
-    /// Returns the object in the slot.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if there is none.
+    /// Returns the object in the slot, or `EINVAL` if there is none.
     #[inline]
     pub(crate) fn get<'g>(&self, _guard: &'g impl ReadSide) -> Result<&'g AsyncCb<P, C>> {
         // Relaxed: all that is read depends on this pointer. Litmus: slot-publish, slot-guard.
