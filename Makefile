@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 ## IMPL=rust|c: which implementation the kernel has (default rust)
 IMPL ?= rust
-## DEBUG=1|kcsan: a kernel with KASAN, lockdep and more, or with KCSAN
-DEBUG ?=
+## FLAVOR=plain|debug|kcsan|rt|cfi|up: of the kernel; what each is stands in config/ (default plain)
+FLAVOR ?= plain
 ## KSRC=/path/to/linux: your own tree instead; it is not modified
 KSRC ?=
 ## CONFIG_EXTRA=file: options of your own, CONFIG_FOO=y in each line
@@ -32,7 +32,7 @@ SEED ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL DEBUG KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
+export IMPL FLAVOR KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
@@ -81,7 +81,7 @@ check: ## what can be checked without a kernel, in seconds
 regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
 	@scripts/regress.sh
 
-stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and DEBUG
+stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
 	@scripts/stress.sh '$(SECONDS)' '$(SEED)'
 
 litmus: ## the memory model's word on every ordering the code relies on

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# IMPL=rust|c [DEBUG=1|kcsan] [KSRC=/path] [CONFIG_EXTRA=file]
+# IMPL=rust|c [FLAVOR=debug|...] [KSRC=/path] [CONFIG_EXTRA=file]
 # kernel.sh [--always]: builds the kernel and its modules in the cache; the
 # image's path is the last line of stdout, everything else goes to stderr. What
 # was built from the same is taken as it is, without asking make and without
@@ -18,12 +18,9 @@ STEPS=2600
 STAMP=.bpf-async-built
 
 fragments() {
-	local extra=
-	case $DEBUG in
-	1) extra=debug ;;
-	kcsan) extra=kcsan ;;
-	esac
-	cat "$ROOT/config/base.config" ${extra:+"$ROOT/config/$extra.config"} "$ROOT/config/impl-$IMPL.config"
+	cat "$ROOT/config/base.config"
+	[ "$FLAVOR" = plain ] || cat "$ROOT/config/$FLAVOR.config"
+	cat "$ROOT/config/impl-$IMPL.config"
 	llvm_agrees || echo 'CONFIG_RUST_INLINE_HELPERS=n'
 	[ -z "${CONFIG_EXTRA:-}" ] || cat "$CONFIG_EXTRA"
 }
@@ -129,7 +126,7 @@ build_kernel() {
 
 [ $# = 0 ] || [ "$*" = --always ] || die "unknown argument '$*'" "the only one is --always"
 check_impl
-check_debug
+check_flavor
 check_source
 check_config_extra
 make_cache

@@ -139,12 +139,13 @@ check_impl() {
 	esac
 }
 
-check_debug() {
-	case ${DEBUG:=} in
-	'' | 1 | kcsan) ;;
-	0) DEBUG= ;;
-	*) die "DEBUG is empty, 1 or kcsan, not '$DEBUG'" "say for instance DEBUG=1" ;;
-	esac
+# Each but plain is a file in config/.
+FLAVORS=(plain debug kcsan rt cfi up)
+
+check_flavor() {
+	[ -z "${DEBUG:-}" ] || die "DEBUG=$DEBUG has no meaning here" "say FLAVOR=debug or FLAVOR=kcsan, and unset DEBUG"
+	[[ " ${FLAVORS[*]} " == *" ${FLAVOR:=plain} "* ]] ||
+		die "FLAVOR is one of ${FLAVORS[*]}, not '$FLAVOR'" "say for instance FLAVOR=debug"
 }
 
 # Options of the user's own, on top of ours; not_taken() in kernel.sh does the rest.
@@ -162,11 +163,7 @@ check_config_extra() {
 # its own, the plain build stays as it is.
 build_name() {
 	local name=$1-$IMPL
-	case $DEBUG in
-	'') ;;
-	1) name+=-debug ;;
-	*) name+=-$DEBUG ;;
-	esac
+	[ "$FLAVOR" = plain ] || name+=-$FLAVOR
 	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
 	echo "$name"
 }

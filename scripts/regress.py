@@ -8,8 +8,8 @@ may crash the C kernel has a boot of its own there; after a crash or a hang the
 next boot goes on with the next case. A case that ends in a limit that both kernels have is
 "known", which is no pass. The exit status is 0 when every case passes on Rust, or shows the limit
 that is known, and the C kernel shows the bugs it is known for, 1 when not, 2 when nothing
-could be run. The table is also in out/regress.json; with one kernel alone, a
-debug kernel or --only, the name says so (out/regress-rust-debug.json).
+could be run. The table is also in out/regress.json; with one kernel alone, another
+flavor or --only, the name says so (out/regress-rust-debug.json).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import command  # noqa: E402  (found beside this file)
+import flavor  # noqa: E402
 from console import find_reports, read_console  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -30,8 +31,8 @@ ROOT = SCRIPTS.parent
 MARK = re.compile(r"bpf_async_regress: begin (\S+)")
 RESULT = re.compile(r"^(PASS|FAIL|SKIP) ([^:\s]+)(?:: (.*))?$")
 TITLES = {"c": "C", "rust": "Rust"}
-# Seconds: a boot with its slowest case, each case more; a debug kernel is slower.
-BOOT_LIMIT, CASE_LIMIT, DEBUG_FACTOR = 150, 15, 5
+# Seconds: a boot with its slowest case, each case more; a slow kernel is slower.
+BOOT_LIMIT, CASE_LIMIT, SLOW_FACTOR = 150, 15, 5
 
 
 class RegressError(Exception):
@@ -77,11 +78,11 @@ class Kernel:
     """A kernel's build folder and what is built for it."""
 
     def __init__(self, impl, args):
-        suffix = "-debug" if args.debug else ""
+        suffix = flavor.suffix(args.flavor)
         given = args.kernel_c if impl == "c" else args.kernel_rust
-        self.impl, self.debug = impl, args.debug
+        self.impl, self.flavor = impl, args.flavor
         self.build = Path(given).absolute() if given else self.newest(impl, suffix, args.kver)
-        hint = f"run 'make kernel IMPL={impl}{' DEBUG=1' if args.debug else ''}' first"
+        hint = f"run '{flavor.command(impl, args.flavor)}' first"
         if not self.build or not (self.build / "arch/x86/boot/bzImage").is_file():
             raise RegressError(f"no {impl} kernel in {self.build or cache() / 'build'}; {hint}")
         release = self.build / "include/config/kernel.release"
@@ -134,8 +135,8 @@ class Boot:
 
     def __init__(self, kernel, cases, args):
         limit = BOOT_LIMIT + sum(CASE_LIMIT + 2 * (args.seconds or case.seconds) for case in cases)
-        if kernel.debug:
-            limit *= DEBUG_FACTOR
+        if kernel.flavor in flavor.SLOW:
+            limit *= SLOW_FACTOR
         console = cache() / "logs" / f"regress-{kernel.label}-{cases[0].name}.log"
         command = [SCRIPTS / "vm.py", "--kernel", kernel.build, "--cpus", str(cases[0].cpus or args.cpus),
                    "--timeout", str(limit), "--console", console,
@@ -296,7 +297,7 @@ def render(cases, columns):
 
 def write_json(path, cases, columns, kernels, found):
     data = {
-        "kernels": {k.impl: {"version": k.version, "debug": k.debug} for k in kernels},
+        "kernels": {k.impl: {"version": k.version, "flavor": k.flavor} for k in kernels},
         "cases": [{"name": case.name, "what": case.what,
                    **{impl: vars(results[case.name]) for impl, results in columns.items()
                       if case.name in results}} for case in cases],
@@ -311,7 +312,7 @@ def write_json(path, cases, columns, kernels, found):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
+    flavor.add_argument(parser)
     parser.add_argument("--only", action="append", metavar="NAME", help="this case alone; may be repeated")
     parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
@@ -337,7 +338,7 @@ def main(argv):
         cases, columns[kernel.impl] = run_kernel(kernel, args)
     found = problems(cases, columns)
     parts = ["regress", *([] if args.impl == "both" else [args.impl]),
-             *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
+             *([args.flavor] if args.flavor != "plain" else []), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     write_json(path, cases, columns, kernels, found)
     summary = "; ".join(f"{TITLES[impl]}: {counts(results)}" for impl, results in columns.items())

@@ -51,7 +51,7 @@ class WithClone(unittest.TestCase):
         self.install(self.cache / "tools/bin/make", MAKE)
         self.install(self.cache / "tools/bin/df", DF)
         self.env = {name: value for name, value in os.environ.items()
-                    if name not in ("IMPL", "DEBUG", "KVER", "KSRC", "CONFIG_EXTRA", "BPF_ASYNC_WAIT")}
+                    if name not in ("IMPL", "DEBUG", "FLAVOR", "KVER", "KSRC", "CONFIG_EXTRA", "BPF_ASYNC_WAIT")}
         self.env |= {"BPF_ASYNC_CACHE": str(self.cache), "BPF_ASYNC_SETUP": "1"}
 
     def install(self, path, text):
@@ -85,10 +85,17 @@ class Built(WithClone):
 
     def test_each_kernel_is_one(self):
         self.assertTrue(self.builds())
-        for env in ({"IMPL": "c"}, {"DEBUG": "1"}, {"DEBUG": "kcsan"}):
+        for env in ({"IMPL": "c"}, *({"FLAVOR": name} for name in ("debug", "kcsan", "rt", "cfi", "up"))):
             self.assertTrue(self.builds(**env), env)
             self.assertFalse(self.builds(**env), env)
         self.assertFalse(self.builds())
+
+    def test_what_is_no_flavor(self):
+        for env, says in (({"FLAVOR": "hot"}, "FLAVOR is one of plain debug .*, not 'hot'; "),
+                          ({"DEBUG": "1"}, "DEBUG=1 has no meaning here; say FLAVOR=debug ")):
+            status, _, said, asked = self.kernel(**env)
+            self.assertEqual((status, asked), (1, False))
+            self.assertRegex(said, f"^error: {says}[^\n]*\n$")
 
     def test_our_files(self):
         self.builds()
