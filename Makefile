@@ -12,6 +12,8 @@ MAKEFLAGS += --no-print-directory
 IMPL ?= rust
 ## FLAVOR=plain|debug|kcsan|rt|cfi|up: of the kernel; what each is stands in config/ (default plain)
 FLAVOR ?= plain
+## ARCH=x86_64|arm64: the machine; arm64 is cross-built and emulated (default x86_64)
+ARCH ?= x86_64
 ## KSRC=/path/to/linux: your own tree instead; it is not modified
 KSRC ?=
 ## CONFIG_EXTRA=file: options of your own, CONFIG_FOO=y in each line
@@ -32,7 +34,7 @@ SEED ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL FLAVOR KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
+export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 

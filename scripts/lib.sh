@@ -148,6 +148,16 @@ check_flavor() {
 		die "FLAVOR is one of ${FLAVORS[*]}, not '$FLAVOR'" "say for instance FLAVOR=debug"
 }
 
+# Built on x86-64; arm64 is emulated.
+check_arch() {
+	case ${ARCH:=x86_64} in
+	x86_64) KERNEL_ARCH=x86 KERNEL_IMAGE=arch/x86/boot/bzImage ;;
+	arm64) KERNEL_ARCH=arm64 KERNEL_IMAGE=arch/arm64/boot/Image ;;
+	*) die "ARCH is x86_64 or arm64, not '$ARCH'" "say for instance ARCH=arm64" ;;
+	esac
+	export ARCH
+}
+
 # Options of the user's own, on top of ours; not_taken() in kernel.sh does the rest.
 check_config_extra() {
 	local bad
@@ -164,6 +174,7 @@ check_config_extra() {
 build_name() {
 	local name=$1-$IMPL
 	[ "$FLAVOR" = plain ] || name+=-$FLAVOR
+	[ "$ARCH" = x86_64 ] || name+=-$ARCH
 	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
 	echo "$name"
 }

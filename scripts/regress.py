@@ -78,12 +78,12 @@ class Kernel:
     """A kernel's build folder and what is built for it."""
 
     def __init__(self, impl, args):
-        suffix = flavor.suffix(args.flavor)
+        suffix = flavor.suffix(args)
         given = args.kernel_c if impl == "c" else args.kernel_rust
-        self.impl, self.flavor = impl, args.flavor
+        self.impl, self.flavor, self.arch, self.slow = impl, args.flavor, args.arch, flavor.is_slow(args)
         self.build = Path(given).absolute() if given else self.newest(impl, suffix, args.kver)
-        hint = f"run '{flavor.command(impl, args.flavor)}' first"
-        if not self.build or not (self.build / "arch/x86/boot/bzImage").is_file():
+        hint = f"run '{flavor.command(impl, args)}' first"
+        if not self.build or not (self.build / flavor.IMAGES[args.arch]).is_file():
             raise RegressError(f"no {impl} kernel in {self.build or cache() / 'build'}; {hint}")
         release = self.build / "include/config/kernel.release"
         self.version = release.read_text(encoding="utf-8").strip() if release.is_file() else "unknown"
@@ -104,9 +104,9 @@ class Kernel:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = ["make", "-f", ROOT / "tests/bpf/regress.mk", f"-j{os.cpu_count()}",
                    f"KBUILD={self.build}", f"OUT={self.out}", f"KMAKE={SCRIPTS / 'kmake.sh'}",
-                   f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}"]
+                   f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}", f"ROOT={cache() / f'root-{self.arch}'}"]
         with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT,
+            done = subprocess.run(command, stdout=file, env={**os.environ, "ARCH": self.arch}, stderr=subprocess.STDOUT,
                                   stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
@@ -135,7 +135,7 @@ class Boot:
 
     def __init__(self, kernel, cases, args):
         limit = BOOT_LIMIT + sum(CASE_LIMIT + 2 * (args.seconds or case.seconds) for case in cases)
-        if kernel.flavor in flavor.SLOW:
+        if kernel.slow:
             limit *= SLOW_FACTOR
         console = cache() / "logs" / f"regress-{kernel.label}-{cases[0].name}.log"
         command = [SCRIPTS / "vm.py", "--kernel", kernel.build, "--cpus", str(cases[0].cpus or args.cpus),
@@ -297,7 +297,7 @@ def render(cases, columns):
 
 def write_json(path, cases, columns, kernels, found):
     data = {
-        "kernels": {k.impl: {"version": k.version, "flavor": k.flavor} for k in kernels},
+        "kernels": {k.impl: {"version": k.version, "flavor": k.flavor, "arch": k.arch} for k in kernels},
         "cases": [{"name": case.name, "what": case.what,
                    **{impl: vars(results[case.name]) for impl, results in columns.items()
                       if case.name in results}} for case in cases],
@@ -312,7 +312,7 @@ def write_json(path, cases, columns, kernels, found):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    flavor.add_argument(parser)
+    flavor.add_arguments(parser)
     parser.add_argument("--only", action="append", metavar="NAME", help="this case alone; may be repeated")
     parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
@@ -338,7 +338,7 @@ def main(argv):
         cases, columns[kernel.impl] = run_kernel(kernel, args)
     found = problems(cases, columns)
     parts = ["regress", *([] if args.impl == "both" else [args.impl]),
-             *([args.flavor] if args.flavor != "plain" else []), *(["only"] if args.only else [])]
+             *flavor.words(args), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     write_json(path, cases, columns, kernels, found)
     summary = "; ".join(f"{TITLES[impl]}: {counts(results)}" for impl, results in columns.items())

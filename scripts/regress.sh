@@ -12,7 +12,8 @@ both) impls=(c rust) ;;
 *) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make regress IMPL=both" ;;
 esac
 check_flavor
-arguments=(--impl "$IMPL" --flavor "$FLAVOR")
+check_arch
+arguments=(--impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH")
 [ -z "${CASE:-}" ] || arguments+=(--only "$CASE")
 for impl in "${impls[@]}"; do
 	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")

@@ -7,9 +7,10 @@
 
 start=$SECONDS
 check_flavor
+check_arch
 check_source
 ensure_setup
-arguments=(--flavor "$FLAVOR")
+arguments=(--flavor "$FLAVOR" --arch "$ARCH")
 for impl in c rust; do
 	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")
 	image=${image##*$'\n'}

@@ -36,7 +36,7 @@ def arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    flavor.add_argument(parser)
+    flavor.add_arguments(parser)
     parser.add_argument("--kver", default="7.3",
                         help="kernel version or series (default: the newest 7.3 in the cache)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder or image of the C kernel")
@@ -64,15 +64,15 @@ def newest(impl, series, suffix):
 
 
 def kernel_for(impl, args):
-    suffix = flavor.suffix(args.flavor)
+    suffix = flavor.suffix(args)
     given = args.kernel_c if impl == "c" else args.kernel_rust
-    hint = f"run '{flavor.command(impl, args.flavor)}' first"
+    hint = f"run '{flavor.command(impl, args)}' first"
     if given:
-        return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}")
+        return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}", args.arch)
     folder = newest(impl, args.kver, suffix)
     if not folder:
         raise build.BuildError(f"no {impl} kernel {args.kver} in {cache() / 'build'}; {hint}")
-    return build.Kernel(folder, impl, hint)
+    return build.Kernel(folder, impl, hint, args.arch)
 
 
 def locked(folder, text):
@@ -94,13 +94,13 @@ def run_one(impl, args):
     if not (tree / "Makefile").is_file():
         raise build.BuildError(f"{tree} is no kernel source; give it with --tree")
     version = re.search(r"Linux (\S+),", build.source_of(tree)).group(1)
-    label = f"{version}-{impl}{flavor.suffix(args.flavor)}"
+    label = f"{version}-{impl}{flavor.suffix(args)}"
     if kernel.folder.parent == cache() / "build":
         label = kernel.folder.name
     # Trees of one version can differ: each has its own bpftool and libbpf.
     tools = cache() / "selftests" / f"tools-{tree.name}-{zlib.crc32(str(tree).encode()):08x}"
     folder = cache() / "selftests" / label
-    slow = args.flavor in flavor.SLOW
+    slow = flavor.is_slow(args)
     started = time.monotonic()
     with locked(folder, label):
         with locked(tools, label):
@@ -145,7 +145,7 @@ def main(argv):
         columns[impl], built[impl] = run_one(impl, args)
     failures = table.problems(columns)
     parts = ["selftests", *([] if args.impl == "both" else [args.impl]),
-             *([args.flavor] if args.flavor != "plain" else []), *(["only"] if args.only else [])]
+             *flavor.words(args), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     table.write_json(path, columns, built, failures)
     summary = "; ".join(f"{table.TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())

@@ -75,7 +75,7 @@ def run(kernel, args):
     if args.seed is not None:
         command += ["--env", f"REGRESS_SEED={args.seed}"]
     command += ["--", kernel.program, "run", "-s", str(args.seconds), CASE]
-    return follow(command, SILENCE * (SLOW_FACTOR if args.flavor in flavor.SLOW else 1))
+    return follow(command, SILENCE * (SLOW_FACTOR if kernel.slow else 1))
 
 
 def follow(command, silence):
@@ -112,7 +112,7 @@ def number(smallest):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c"), default="rust")
-    flavor.add_argument(parser)
+    flavor.add_arguments(parser)
     parser.add_argument("--kernel", metavar="DIR", help="its build folder (default: the newest 7.3 in the cache)")
     parser.add_argument("--seconds", type=number(1), default=60)
     parser.add_argument("--seed", type=number(0), help="repeats a load")
@@ -132,7 +132,7 @@ def main(argv):
         print(f"FAIL: {kernel.label}: {problem}")
         if log.repeat() is not None:
             print(f"FAIL: once more: make stress SEED={log.repeat()} SECONDS={args.seconds} "
-                  f"IMPL={args.impl} FLAVOR={args.flavor}")
+                  f"IMPL={args.impl} FLAVOR={args.flavor} ARCH={args.arch}")
         return 1
     print(f"OK: {kernel.label}: {args.seconds} s, {log.rounds} rounds, seed {log.seed}")
     return 0

@@ -9,8 +9,9 @@
 
 check_impl
 check_flavor
+check_arch
 [ $# -le 2 ] || die "stress.sh takes SECONDS and SEED, not '$*'" "say for instance: make stress SECONDS=60"
-arguments=(--impl "$IMPL" --flavor "$FLAVOR")
+arguments=(--impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH")
 [[ ${1:-60} =~ ^[1-9][0-9]*$ ]] || die "SECONDS is a number from 1, not '$1'" "say for instance: make stress SECONDS=60"
 [[ ${2:-0} =~ ^(0|[1-9][0-9]*)$ ]] || die "SEED is a number, not '$2'" "take the seed that an earlier run printed, or leave it out"
 [ -z "${1:-}" ] || arguments+=(--seconds "$1")
