@@ -20,7 +20,7 @@ KSRC ?=
 CONFIG_EXTRA ?=
 ## CMD='…': the command that make vm runs in the guest
 CMD ?=
-## CPUS=n: of the virtual machine (default 2)
+## CPUS=n: of the virtual machine (default 2, make regress 4)
 CPUS ?= 2
 ## APPEND='…': more of the guest kernel's command line
 APPEND ?=
@@ -75,13 +75,13 @@ run: ## the main job: both kernels, the kernel's own selftests, one table
 	@scripts/run.sh
 
 selftests: ## the selftests again, on the kernels that are built
-	@scripts/selftests.py
+	@scripts/selftests.py --flavor '$(FLAVOR)' --arch '$(ARCH)'
 
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
 
 regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
-	@scripts/regress.sh
+	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/regress.sh
 
 stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
 	@scripts/stress.sh '$(SECONDS)' '$(SEED)'

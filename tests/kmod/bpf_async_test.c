@@ -23,7 +23,8 @@
  *    of bpf_async_test_nmi(ARG), and goes on.
  *    Arming patches the function's text: where other CPUs may be running it,
  *    QEMU's multi-threaded TCG is not to be trusted (vm.py --one-thread).
- *  - Writing to grace returns after a grace period of RCU and RCU Tasks Trace.
+ *  - Writing 0 to grace returns after a grace period of RCU, writing 1 after one of
+ *    RCU Tasks Trace as well.
  *
  * The files are in /sys/kernel/debug/bpf_async_test/. The module cannot be
  * removed: something may be on its way out of a delay.
@@ -473,7 +474,8 @@ DEFINE_SHOW_STORE_ATTRIBUTE(stall);
 static int grace_set(void *data, u64 val)
 {
 	synchronize_rcu();
-	synchronize_rcu_tasks_trace();
+	if (val)
+		synchronize_rcu_tasks_trace();
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(grace_fops, NULL, grace_set, "%llu\n");
