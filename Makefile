@@ -10,15 +10,17 @@ MAKEFLAGS += --no-print-directory
 
 ## IMPL=rust|c: which implementation the kernel has (default rust)
 IMPL ?= rust
-## DEBUG=1|kcsan: a kernel with KASAN, lockdep and more, or with KCSAN
-DEBUG ?=
+## FLAVOR=plain|debug|kcsan|rt|cfi|up: of the kernel; what each is stands in config/ (default plain)
+FLAVOR ?= plain
+## ARCH=x86_64|arm64: the machine; arm64 is cross-built and emulated (default x86_64)
+ARCH ?= x86_64
 ## KSRC=/path/to/linux: your own tree instead; it is not modified
 KSRC ?=
 ## CONFIG_EXTRA=file: options of your own, CONFIG_FOO=y in each line
 CONFIG_EXTRA ?=
 ## CMD='…': the command that make vm runs in the guest
 CMD ?=
-## CPUS=n: of the virtual machine (default 2)
+## CPUS=n: of the virtual machine (default 2, make regress 4)
 CPUS ?= 2
 ## APPEND='…': more of the guest kernel's command line
 APPEND ?=
@@ -32,7 +34,7 @@ SEED ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL DEBUG KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
+export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
 # To bash it is something else.
 unexport SECONDS
 
@@ -73,15 +75,15 @@ run: ## the main job: both kernels, the kernel's own selftests, one table
 	@scripts/run.sh
 
 selftests: ## the selftests again, on the kernels that are built
-	@scripts/selftests.py
+	@scripts/selftests.py --flavor '$(FLAVOR)' --arch '$(ARCH)'
 
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
 
 regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
-	@scripts/regress.sh
+	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/regress.sh
 
-stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and DEBUG
+stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
 	@scripts/stress.sh '$(SECONDS)' '$(SEED)'
 
 litmus: ## the memory model's word on every ordering the code relies on

@@ -21,9 +21,9 @@ mirror() {
 	} | sed -n '1s/.* //p'
 }
 
-# configure_apt SUITE NEXT: NEXT is what to do where that cannot be.
+# configure_apt SUITE NEXT [ARCHITECTURE]: NEXT is what to do where that cannot be.
 configure_apt() {
-	local address keyring
+	local address keyring architecture=${3:-amd64}
 	have apt-get dpkg-deb || die "Debian's $1 needs apt, which is not here" "$2"
 	address=$(mirror)
 	[ -n "$address" ] || die "the apt sources of this machine name no Debian mirror" \
@@ -33,7 +33,7 @@ configure_apt() {
 	done
 	[ -n "$keyring" ] || die "Debian's archive keys are not here" "install debian-archive-keyring"
 	mkdir -p "$apt"/{lists,archives}/partial
-	echo "deb [arch=amd64 target=Packages signed-by=$keyring] $address $1 main" >"$apt/sources.list"
+	echo "deb [arch=$architecture target=Packages signed-by=$keyring] $address $1 main" >"$apt/sources.list"
 	# The machine's hooks of `apt-get update` are not for these lists, and
 	# the user _apt cannot write to a folder in a home.
 	cat >"$apt/apt.conf" <<-EOF
@@ -43,7 +43,7 @@ configure_apt() {
 		Dir::Etc::PreferencesParts "/dev/null";
 		Dir::State::Lists "$apt/lists";
 		Dir::Cache "$apt";
-		APT::Architecture "amd64";
+		APT::Architecture "$architecture";
 		APT::Sandbox::User "";
 		Acquire::Languages "none";
 		Acquire::Retries "3";

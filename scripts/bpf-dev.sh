@@ -8,6 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
 
+check_arch
+[ "$ARCH" = x86_64 ] || die "make bpf-dev is for x86_64" "leave out ARCH=$ARCH"
 image=$("$SCRIPTS/kernel.sh")
 build=${image##*$'\n'}
 build=${build%/arch/*}

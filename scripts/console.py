@@ -45,7 +45,8 @@ HEADS = [(kind, re.compile(PREFIX + pattern)) for kind, pattern in (
                 r"|lock held when returning to user space|.+ still has locks held)"
                 r"|\[ BUG: |BUG: (?:MAX_\w+ too low|Invalid wait context|looking up invalid subclass)"
                 r"|INFO: trying to register non-static key)"),
-    ("oops", r"(?:BUG: (?:unable to handle|kernel NULL pointer|.*stack guard page)"
+    ("cfi", r"CFI failure at "),
+    ("oops", r"(?:Unable to handle kernel |Internal error: |BUG: (?:unable to handle|kernel NULL pointer|.*stack guard page)"
              r"|PANIC: double fault|Oops\b|.+: [0-9a-f]{4} \[#\d+\])"),
     ("slab", r"BUG .+ \((?:Not tainted|Tainted)[^)]*\): "),
     ("kmemleak", r"(?:kmemleak: \d+ new suspected memory leaks|unreferenced object 0x"
@@ -58,9 +59,10 @@ HEADS = [(kind, re.compile(PREFIX + pattern)) for kind, pattern in (
 )]
 GENERAL = ("warn", "BUG")           # a more specific line near the head names the fault better
 RULED = ("kasan", "kcsan", "kfence", "kmsan")   # they end with a rule as they began
-MARKED = ("panic", "oops")          # they end with an end mark, as does all that begins with CUT
+MARKED = ("panic", "cfi", "oops")          # they end with an end mark, as does all that begins with CUT
 END_MARK = re.compile(r"^---\[ end (?:trace|Kernel panic)")
-STACK_LINE = re.compile(r"^(?:\s|RIP: |RSP: |R\d\d: |R..: |[CDEF]S: |CR\d: |DR\d: |PKRU: |Code: |Call Trace:|</?\w+>|$)")
+STACK_LINE = re.compile(r"^(?:\s|RIP: |RSP: |R\d\d: |R..: |[CDEF]S: |CR\d: |DR\d: |PKRU: |Code: |Call [Tt]race:|</?\w+>|$)")
+TRACE = ("Call Trace:", "Call trace:")      # x86, arm64
 NAME_WITHIN = 12                    # lines after a "cut here" that may name the fault
 MAX_LINES = 400                     # a report without an end is cut here
 MAX_GAP = 2.0                       # seconds of silence that end a report without a trace
@@ -108,7 +110,7 @@ def name_after_cut(lines, start):
     found = None
     for i in range(start + 1, min(start + 1 + NAME_WITHIN, len(lines))):
         msg = lines[i].msg
-        if msg == CUT or END_MARK.match(msg) or msg.startswith("Call Trace:"):
+        if msg == CUT or END_MARK.match(msg) or msg.startswith(TRACE):
             break
         kind = kind_of(msg)
         if kind == "panic":
@@ -153,7 +155,7 @@ def end_of(lines, kind, start, head):
             if kind != "panic" and msg.startswith("Kernel panic - not syncing"):
                 return i
             continue
-        if msg.startswith("Call Trace:"):
+        if msg.startswith(TRACE):
             in_trace = True
         elif in_trace and msg.strip() == "</TASK>":
             return i + 1

@@ -139,12 +139,23 @@ check_impl() {
 	esac
 }
 
-check_debug() {
-	case ${DEBUG:=} in
-	'' | 1 | kcsan) ;;
-	0) DEBUG= ;;
-	*) die "DEBUG is empty, 1 or kcsan, not '$DEBUG'" "say for instance DEBUG=1" ;;
+# Each but plain is a file in config/.
+FLAVORS=(plain debug kcsan rt cfi up)
+
+check_flavor() {
+	[ -z "${DEBUG:-}" ] || die "DEBUG=$DEBUG has no meaning here" "say FLAVOR=debug or FLAVOR=kcsan, and unset DEBUG"
+	[[ " ${FLAVORS[*]} " == *" ${FLAVOR:=plain} "* ]] ||
+		die "FLAVOR is one of ${FLAVORS[*]}, not '$FLAVOR'" "say for instance FLAVOR=debug"
+}
+
+# Built on x86-64; arm64 is emulated.
+check_arch() {
+	case ${ARCH:=x86_64} in
+	x86_64) KERNEL_ARCH=x86 KERNEL_IMAGE=arch/x86/boot/bzImage ;;
+	arm64) KERNEL_ARCH=arm64 KERNEL_IMAGE=arch/arm64/boot/Image ;;
+	*) die "ARCH is x86_64 or arm64, not '$ARCH'" "say for instance ARCH=arm64" ;;
 	esac
+	export ARCH
 }
 
 # Options of the user's own, on top of ours; not_taken() in kernel.sh does the rest.
@@ -162,11 +173,8 @@ check_config_extra() {
 # its own, the plain build stays as it is.
 build_name() {
 	local name=$1-$IMPL
-	case $DEBUG in
-	'') ;;
-	1) name+=-debug ;;
-	*) name+=-$DEBUG ;;
-	esac
+	[ "$FLAVOR" = plain ] || name+=-$FLAVOR
+	[ "$ARCH" = x86_64 ] || name+=-$ARCH
 	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
 	echo "$name"
 }

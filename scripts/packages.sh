@@ -33,6 +33,12 @@ gcc	-	gcc	gcc -dumpfullversion
 qemu-system-x86_64	7.0	qemu-system-x86	qemu-system-x86_64 --version
 '
 
+# The guest of ARCH=arm64.
+if [ "${ARCH:-}" = arm64 ]; then
+	PACKAGES+=(qemu-system-arm)
+	TOOLS_NEEDED+=$'qemu-system-aarch64\t7.0\tqemu-system-arm\tqemu-system-aarch64 --version\n'
+fi
+
 # HEADERS_NEEDED: header, package.
 HEADERS_NEEDED='
 libelf.h	libelf-dev

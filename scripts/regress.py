@@ -8,8 +8,8 @@ may crash the C kernel has a boot of its own there; after a crash or a hang the
 next boot goes on with the next case. A case that ends in a limit that both kernels have is
 "known", which is no pass. The exit status is 0 when every case passes on Rust, or shows the limit
 that is known, and the C kernel shows the bugs it is known for, 1 when not, 2 when nothing
-could be run. The table is also in out/regress.json; with one kernel alone, a
-debug kernel or --only, the name says so (out/regress-rust-debug.json).
+could be run. The table is also in out/regress.json; with one kernel alone, another
+flavor or --only, the name says so (out/regress-rust-debug.json).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import command  # noqa: E402  (found beside this file)
+import flavor  # noqa: E402
 from console import find_reports, read_console  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -30,8 +31,8 @@ ROOT = SCRIPTS.parent
 MARK = re.compile(r"bpf_async_regress: begin (\S+)")
 RESULT = re.compile(r"^(PASS|FAIL|SKIP) ([^:\s]+)(?:: (.*))?$")
 TITLES = {"c": "C", "rust": "Rust"}
-# Seconds: a boot with its slowest case, each case more; a debug kernel is slower.
-BOOT_LIMIT, CASE_LIMIT, DEBUG_FACTOR = 150, 15, 5
+# Seconds: a boot with its slowest case, each case more; a slow kernel is slower.
+BOOT_LIMIT, CASE_LIMIT, SLOW_FACTOR = 150, 15, 5
 
 
 class RegressError(Exception):
@@ -77,12 +78,12 @@ class Kernel:
     """A kernel's build folder and what is built for it."""
 
     def __init__(self, impl, args):
-        suffix = "-debug" if args.debug else ""
+        suffix = flavor.suffix(args)
         given = args.kernel_c if impl == "c" else args.kernel_rust
-        self.impl, self.debug = impl, args.debug
+        self.impl, self.flavor, self.arch, self.slow = impl, args.flavor, args.arch, flavor.is_slow(args)
         self.build = Path(given).absolute() if given else self.newest(impl, suffix, args.kver)
-        hint = f"run 'make kernel IMPL={impl}{' DEBUG=1' if args.debug else ''}' first"
-        if not self.build or not (self.build / "arch/x86/boot/bzImage").is_file():
+        hint = f"run '{flavor.command(impl, args)}' first"
+        if not self.build or not (self.build / flavor.IMAGES[args.arch]).is_file():
             raise RegressError(f"no {impl} kernel in {self.build or cache() / 'build'}; {hint}")
         release = self.build / "include/config/kernel.release"
         self.version = release.read_text(encoding="utf-8").strip() if release.is_file() else "unknown"
@@ -103,9 +104,9 @@ class Kernel:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = ["make", "-f", ROOT / "tests/bpf/regress.mk", f"-j{os.cpu_count()}",
                    f"KBUILD={self.build}", f"OUT={self.out}", f"KMAKE={SCRIPTS / 'kmake.sh'}",
-                   f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}"]
+                   f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}", f"ROOT={cache() / f'root-{self.arch}'}"]
         with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT,
+            done = subprocess.run(command, stdout=file, env={**os.environ, "ARCH": self.arch}, stderr=subprocess.STDOUT,
                                   stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
@@ -134,12 +135,13 @@ class Boot:
 
     def __init__(self, kernel, cases, args):
         limit = BOOT_LIMIT + sum(CASE_LIMIT + 2 * (args.seconds or case.seconds) for case in cases)
-        if kernel.debug:
-            limit *= DEBUG_FACTOR
+        if kernel.slow:
+            limit *= SLOW_FACTOR
         console = cache() / "logs" / f"regress-{kernel.label}-{cases[0].name}.log"
+        append = " ".join(dict.fromkeys([*args.append.split(), *cases[0].append.split()]))
         command = [SCRIPTS / "vm.py", "--kernel", kernel.build, "--cpus", str(cases[0].cpus or args.cpus),
                    "--timeout", str(limit), "--console", console,
-                   "--append", f"no_timer_check {cases[0].append}".strip(),
+                   "--append", append,
                    *(["--one-thread"] if cases[0].one_thread else [])]
         if args.seed:
             command += ["--env", f"REGRESS_SEED={args.seed}"]
@@ -259,9 +261,17 @@ def counts(results):
                      ("pass", "known", "fail", "crash", "hang", "skip") if status in statuses) or "nothing run"
 
 
-def problems(cases, columns):
-    """What makes the exit status 1."""
+def left_out(result):
+    """A case that the machine is too small for."""
+    return result.status == "skip" and re.match(r"needs \d CPUs", result.reason)
+
+
+def problems(cases, columns, small=False):
+    """What makes the exit status 1. A small machine cannot show everything."""
     found = []
+    if small:
+        cases = [case for case in cases
+                 if not any(case.name in results and left_out(results[case.name]) for results in columns.values())]
     for case in cases:
         rust, c = (columns.get(impl, {}).get(case.name) for impl in ("rust", "c"))
         for title, result in (("Rust", rust), ("C", c)):
@@ -296,7 +306,7 @@ def render(cases, columns):
 
 def write_json(path, cases, columns, kernels, found):
     data = {
-        "kernels": {k.impl: {"version": k.version, "debug": k.debug} for k in kernels},
+        "kernels": {k.impl: {"version": k.version, "flavor": k.flavor, "arch": k.arch} for k in kernels},
         "cases": [{"name": case.name, "what": case.what,
                    **{impl: vars(results[case.name]) for impl, results in columns.items()
                       if case.name in results}} for case in cases],
@@ -311,18 +321,22 @@ def write_json(path, cases, columns, kernels, found):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
+    flavor.add_arguments(parser)
     parser.add_argument("--only", action="append", metavar="NAME", help="this case alone; may be repeated")
     parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--seconds", type=int, default=0, help="length of the cases that take one")
     parser.add_argument("--seed", help="of the stress, to repeat a load")
-    parser.add_argument("--cpus", type=int, default=4, help="of the virtual machine, 4 or more")
+    parser.add_argument("--cpus", type=int, default=4,
+                        help="of the virtual machine; with less than 4 the cases that need more are left out")
+    parser.add_argument("--append", default="", metavar="TEXT", help="more of the kernel's command line")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
     args = parser.parse_args(argv)
-    if args.cpus < 4:
-        parser.error("--cpus must be 4 or more: some cases hold three CPUs and look on from a fourth")
+    if args.cpus < 1:
+        parser.error("--cpus is a number from 1")
+    if args.flavor == "up":
+        args.cpus = 1
     if args.seconds < 0:
         parser.error("--seconds is a number from 1")
     return args
@@ -335,9 +349,10 @@ def main(argv):
     kernels = [Kernel(impl, args) for impl in impls]
     for kernel in kernels:
         cases, columns[kernel.impl] = run_kernel(kernel, args)
-    found = problems(cases, columns)
+    found = problems(cases, columns, args.cpus < 4)
     parts = ["regress", *([] if args.impl == "both" else [args.impl]),
-             *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
+             *flavor.words(args), *([f"cpus{args.cpus}"] if args.cpus != 4 else []),
+             *re.findall(r"\w+", args.append), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     write_json(path, cases, columns, kernels, found)
     summary = "; ".join(f"{TITLES[impl]}: {counts(results)}" for impl, results in columns.items())

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# IMPL=rust|c|both [DEBUG=1] [CASE=name] regress.sh: builds the
-# kernels if need be and runs our own cases on them.
+# IMPL=rust|c|both [FLAVOR=debug|...] [CPUS=n] [APPEND=words] [CASE=name]
+# regress.sh: builds the kernels if need be and runs our own cases on them.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -11,8 +11,11 @@ rust | c) impls=("$IMPL") ;;
 both) impls=(c rust) ;;
 *) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make regress IMPL=both" ;;
 esac
-arguments=(--impl "$IMPL")
-[ -z "${DEBUG:-}" ] || arguments+=(--debug)
+check_flavor
+check_arch
+arguments=(--impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH")
+[ -z "${CPUS:-}" ] || arguments+=(--cpus "$CPUS")
+[ -z "${APPEND:-}" ] || arguments+=(--append "$APPEND")
 [ -z "${CASE:-}" ] || arguments+=(--only "$CASE")
 for impl in "${impls[@]}"; do
 	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")

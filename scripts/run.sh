@@ -6,11 +6,11 @@
 . "$(dirname "$0")/lib.sh"
 
 start=$SECONDS
-check_debug
+check_flavor
+check_arch
 check_source
 ensure_setup
-arguments=()
-[ -z "$DEBUG" ] || arguments+=(--debug)
+arguments=(--flavor "$FLAVOR" --arch "$ARCH")
 for impl in c rust; do
 	image=$(IMPL=$impl "$SCRIPTS/kernel.sh")
 	image=${image##*$'\n'}

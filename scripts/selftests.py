@@ -6,8 +6,8 @@ C kernel, the Rust kernel or both, and print one table.
 The kernels must have been built (make kernel IMPL=c, IMPL=rust). The exit
 status is 0 when everything that C passes passes on Rust (with one kernel
 alone: when everything passes), 1 when not, 2 when nothing could be run.
-The table is also in out/selftests.json; with one kernel alone, a debug
-kernel or --only, the name says so (out/selftests-rust-debug.json).
+The table is also in out/selftests.json; with one kernel alone, another
+flavor or --only, the name says so (out/selftests-rust-debug.json).
 """
 
 import argparse
@@ -21,6 +21,7 @@ import zlib
 from pathlib import Path
 
 import command
+import flavor
 from selftests import build, catalog, run, table
 from selftests.parse import Result
 
@@ -35,7 +36,7 @@ def arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    parser.add_argument("--debug", action="store_true", help="the kernels built with DEBUG=1")
+    flavor.add_arguments(parser)
     parser.add_argument("--kver", default="7.3",
                         help="kernel version or series (default: the newest 7.3 in the cache)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder or image of the C kernel")
@@ -63,15 +64,15 @@ def newest(impl, series, suffix):
 
 
 def kernel_for(impl, args):
-    suffix = "-debug" if args.debug else ""
+    suffix = flavor.suffix(args)
     given = args.kernel_c if impl == "c" else args.kernel_rust
-    hint = f"run 'make kernel IMPL={impl}{' DEBUG=1' if args.debug else ''}' first"
+    hint = f"run '{flavor.command(impl, args)}' first"
     if given:
-        return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}")
+        return build.Kernel(given, impl, f"give its build folder with --kernel-{impl}", args.arch)
     folder = newest(impl, args.kver, suffix)
     if not folder:
         raise build.BuildError(f"no {impl} kernel {args.kver} in {cache() / 'build'}; {hint}")
-    return build.Kernel(folder, impl, hint)
+    return build.Kernel(folder, impl, hint, args.arch)
 
 
 def locked(folder, text):
@@ -93,12 +94,13 @@ def run_one(impl, args):
     if not (tree / "Makefile").is_file():
         raise build.BuildError(f"{tree} is no kernel source; give it with --tree")
     version = re.search(r"Linux (\S+),", build.source_of(tree)).group(1)
-    label = f"{version}-{impl}{'-debug' if args.debug else ''}"
+    label = f"{version}-{impl}{flavor.suffix(args)}"
     if kernel.folder.parent == cache() / "build":
         label = kernel.folder.name
     # Trees of one version can differ: each has its own bpftool and libbpf.
     tools = cache() / "selftests" / f"tools-{tree.name}-{zlib.crc32(str(tree).encode()):08x}"
     folder = cache() / "selftests" / label
+    slow = flavor.is_slow(args)
     started = time.monotonic()
     with locked(folder, label):
         with locked(tools, label):
@@ -106,11 +108,11 @@ def run_one(impl, args):
                                          cache() / "logs" / f"selftests-{label}.build.log",
                                          lambda text: say(f"{label}: {text}"))
         built = time.monotonic()
-        tests, absent, sample = choose(catalog.tests(header, args.debug), absent,
+        tests, absent, sample = choose(catalog.tests(header, slow), absent,
                                        kernel.sample if impl == "rust" else None, args.only)
         results = {name: Result("left out", why) for name, why in absent.items()}
         results.update(run.Runner(kernel.image, folder, tests, cache() / "logs", label, sample,
-                                  args.cpus, args.debug, say).run())
+                                  args.cpus, slow, say).run())
     say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
     return results, kernel.provenance(tree)
@@ -143,7 +145,7 @@ def main(argv):
         columns[impl], built[impl] = run_one(impl, args)
     failures = table.problems(columns)
     parts = ["selftests", *([] if args.impl == "both" else [args.impl]),
-             *(["debug"] if args.debug else []), *(["only"] if args.only else [])]
+             *flavor.words(args), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     table.write_json(path, columns, built, failures)
     summary = "; ".join(f"{table.TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())

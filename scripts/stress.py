@@ -18,30 +18,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import command  # noqa: E402  (found beside this file)
+import flavor  # noqa: E402
 from regress import RESULT, SCRIPTS, Kernel, RegressError, cache  # noqa: E402
 
 CASE = "stress"
 SEED = re.compile(r"^\s*seed (\d+),")
 ROUND = re.compile(r"^\s*\d+ s: round (\d+),")
 # Seconds without a word, after which it hangs: there is one for each round, of five
-# seconds. A debug kernel is slower, a busy host may be.
-SILENCE, DEBUG_FACTOR = 300, 4
+# seconds. A slow kernel is slower, a busy host may be.
+SILENCE, SLOW_FACTOR = 300, 4
 FAULT, TIMEOUT = 99, 124                # of vm.py
-
-
-class StressKernel(Kernel):
-    def __init__(self, args):
-        suffix = {"": "", "1": "-debug"}.get(args.debug, f"-{args.debug}")
-        build = args.kernel or self.newest(args.impl, suffix, None)
-        if not build or not (Path(build) / "arch/x86/boot/bzImage").is_file():
-            debug = f" DEBUG={args.debug}" if args.debug else ""
-            raise RegressError(f"no {args.impl} kernel{debug} in {build or cache() / 'build'}; "
-                               f"run 'make kernel IMPL={args.impl}{debug}' first")
-        args.kernel_c = args.kernel_rust = build
-        super().__init__(args.impl, args)
-        self.label = f"{self.version}-{args.impl}{suffix}"
-        self.out = cache() / "regress" / self.label
-        self.program = self.out / "bpf_async_regress"
 
 
 class Log:
@@ -89,7 +75,7 @@ def run(kernel, args):
     if args.seed is not None:
         command += ["--env", f"REGRESS_SEED={args.seed}"]
     command += ["--", kernel.program, "run", "-s", str(args.seconds), CASE]
-    return follow(command, SILENCE * (DEBUG_FACTOR if args.debug else 1))
+    return follow(command, SILENCE * (SLOW_FACTOR if kernel.slow else 1))
 
 
 def follow(command, silence):
@@ -126,17 +112,19 @@ def number(smallest):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c"), default="rust")
-    parser.add_argument("--debug", choices=("", "1", "kcsan"), default="", help="which kernel of it")
+    flavor.add_arguments(parser)
     parser.add_argument("--kernel", metavar="DIR", help="its build folder (default: the newest 7.3 in the cache)")
     parser.add_argument("--seconds", type=number(1), default=60)
     parser.add_argument("--seed", type=number(0), help="repeats a load")
     parser.add_argument("--cpus", type=number(4), default=4, help="of the virtual machine, 4 or more")
+    parser.set_defaults(kver=None)
     return parser.parse_args(argv)
 
 
 def main(argv):
     args = arguments(argv)
-    kernel = StressKernel(args)
+    args.kernel_c = args.kernel_rust = args.kernel
+    kernel = Kernel(args.impl, args)
     kernel.make()
     log, status = run(kernel, args)
     problem = log.problem(status)
@@ -144,7 +132,7 @@ def main(argv):
         print(f"FAIL: {kernel.label}: {problem}")
         if log.repeat() is not None:
             print(f"FAIL: once more: make stress SEED={log.repeat()} SECONDS={args.seconds} "
-                  f"IMPL={args.impl} DEBUG={args.debug}")
+                  f"IMPL={args.impl} FLAVOR={args.flavor} ARCH={args.arch}")
         return 1
     print(f"OK: {kernel.label}: {args.seconds} s, {log.rounds} rounds, seed {log.seed}")
     return 0

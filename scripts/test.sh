@@ -9,7 +9,7 @@
 . "$SCRIPTS/steps.sh"
 
 unset KSRC CONFIG_EXTRA
-export IMPL=rust DEBUG=''
+export IMPL=rust FLAVOR=plain
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test.txt
 : >"$STEPS_FILE"
@@ -18,9 +18,9 @@ STEPS_FILE=$ROOT/out/test.txt
 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
-# kernel IMPL [DEBUG]: builds it; BUILD is its folder.
+# kernel IMPL [FLAVOR]: builds it; BUILD is its folder.
 kernel() {
-	BUILD=$(IMPL=$1 DEBUG=${2:-} "$SCRIPTS/kernel.sh" --always) || return
+	BUILD=$(IMPL=$1 FLAVOR=${2:-plain} "$SCRIPTS/kernel.sh" --always) || return
 	BUILD=${BUILD##*$'\n'}
 	BUILD=${BUILD%/arch/*}
 }
@@ -58,10 +58,10 @@ step "hazards: rust" on_kernel regress --kernel-rust
 step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
 
 BUILD=
-step "kernel: rust, debug" kernel rust 1
+step "kernel: rust, debug" kernel rust debug
 step "warnings: rust, debug" on_kernel "$SCRIPTS/warnings.sh"
 step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
-step "selftests: rust, debug" on_kernel selftests --debug --kernel-rust
-step "hazards: rust, debug" on_kernel regress --debug --kernel-rust
+step "selftests: rust, debug" on_kernel selftests --flavor debug --kernel-rust
+step "hazards: rust, debug" on_kernel regress --flavor debug --kernel-rust
 finish

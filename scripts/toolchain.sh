@@ -57,14 +57,15 @@ llvm_agrees() { [ -n "$RUSTC_LLVM" ] && [ "$RUSTC_LLVM" = "$CLANG_MAJOR" ]; }
 
 # bindgen loads libclang at run time; the place is the distribution's business.
 find_toolchain() {
+	check_arch
 	find_rustc
 	find_clang
 	[ ! -d "$LIBCLANG" ] || export LIBCLANG_PATH=$LIBCLANG
 	export PATH=$TOOLS/bin:$PATH
-	KMAKE=(make "LLVM=${LLVM_SUFFIX:-1}" "RUSTC=$RUSTC" "RUSTDOC=$RUSTDOC"
+	KMAKE=(make "ARCH=$KERNEL_ARCH" "LLVM=${LLVM_SUFFIX:-1}" "RUSTC=$RUSTC" "RUSTDOC=$RUSTDOC"
 		"RUST_LIB_SRC=$RUST_LIB_SRC" "BINDGEN=$TOOLS/bin/bindgen")
 }
 
 # Words of a locale or of a caller must not reach the kernel's build.
 export LC_ALL=C
-unset MAKEFLAGS MAKELEVEL MFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE KCFLAGS 2>/dev/null || true
+unset MAKEFLAGS MAKELEVEL MFLAGS KBUILD_OUTPUT CROSS_COMPILE KCFLAGS 2>/dev/null || true

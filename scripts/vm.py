@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from console import find_reports, read_console  # noqa: E402  (found beside this file)
 from vmlib import accel  # noqa: E402
-from vmlib.cmdline import find_image, qemu_command  # noqa: E402
+from vmlib.cmdline import find_image, is_arm64, qemu_command  # noqa: E402
 from vmlib.common import VmError, cache_dir  # noqa: E402
 from vmlib.guest import GuestFiles  # noqa: E402
 from vmlib.process import Qemu  # noqa: E402
@@ -55,7 +55,7 @@ def at_least(smallest, type_):
 
 def parser():
     p = argparse.ArgumentParser(prog="vm.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--kernel", required=True, metavar="PATH", help="a bzImage, or a kernel's build folder")
+    p.add_argument("--kernel", required=True, metavar="PATH", help="an image, or a kernel's build folder")
     p.add_argument("--cpus", type=at_least(1, int), default=2, metavar="N")
     p.add_argument("--mem", default="2G", metavar="SIZE")
     p.add_argument("--append", default="", metavar="TEXT", help="more words for the kernel's command line")
@@ -101,7 +101,7 @@ def default_console(image):
     old = sorted(logs.glob("vm-*.log"), key=lambda path: path.stat().st_mtime)
     for path in old[:-KEPT_LOGS]:
         path.unlink(missing_ok=True)
-    build = image.parents[3].name if image.name == "bzImage" and len(image.parents) > 3 else image.name
+    build = image.parents[3].name if image.parts[-4:-3] == ("arch",) else image.name
     return logs / f"vm-{build}-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.log"
 
 
@@ -189,7 +189,7 @@ def verdict(options, outcome, console):
 def run(options):
     image = find_image(options.kernel)
     console = Path(options.console).absolute() if options.console else default_console(image)
-    how, doubtful = accel.choose(lambda: probe_kvm(options), say)
+    how, doubtful = ("tcg", False) if is_arm64(image) else accel.choose(lambda: probe_kvm(options), say)
     if options.shell:
         say(f"{image}, {how}; Ctrl-D leaves the shell, Ctrl-A x ends the VM; console: {console}")
     outcome = boot(options, how, console)

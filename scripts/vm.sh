@@ -14,11 +14,12 @@ mode=${1:-}
 	die "TIMEOUT is a number of seconds, not '$TIMEOUT'" "say for instance TIMEOUT=300"
 [ -z "${TIMEOUT:-}" ] || export BPF_ASYNC_WAIT=$TIMEOUT
 
+check_arch
 image=$("$SCRIPTS/kernel.sh")
 image=${image##*$'\n'}
 arguments=(--kernel "$image" --cpus "$CPUS")
 tools=$(bpf_tools "${image%/arch/*}")
-[ ! -x "$tools/bpftool" ] || arguments+=(--path "$tools")
+[ "$ARCH" != x86_64 ] || [ ! -x "$tools/bpftool" ] || arguments+=(--path "$tools")
 [ -z "${APPEND:-}" ] || arguments+=(--append "$APPEND")
 if [ "$mode" = --shell ]; then
 	exec "$SCRIPTS/vm.py" "${arguments[@]}" --shell

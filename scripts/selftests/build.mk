@@ -14,6 +14,7 @@
 # OUT      where to build
 # TOOLDIR  bpftool and libbpf, shared by the kernels of one version
 # TESTS    names of files in prog_tests/, without .c
+# ROOT     root file system of the guest, where ARCH is not this machine's
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
@@ -25,7 +26,13 @@ LLVM    ?= 1
 CLANG   := clang$(filter -%,$(LLVM))
 SELF    := $(SRC)/tools/testing/selftests/bpf
 BPFTOOL := $(TOOLDIR)/bpftool
-LIBBPF  := $(TOOLDIR)/libbpf/libbpf.a
+HOSTLIB := $(TOOLDIR)/libbpf/libbpf.a
+LIBBPF  := $(HOSTLIB)
+CC      := $(CLANG)
+ifeq ($(ARCH),arm64)
+CC      := $(CLANG) --target=aarch64-linux-gnu --sysroot=$(ROOT)
+LIBBPF  := $(TOOLDIR)/libbpf-$(ARCH)/libbpf.a
+endif
 
 # A test of its own is a file of prog_tests/. verifier_async_cb_context is one
 # line of verifier.c there, which wants all verifier programs: it gets a
@@ -56,21 +63,25 @@ $(BPFTOOL): $(wildcard $(addprefix $(SRC)/tools/,lib/bpf/*.[ch] lib/bpf/Makefile
 	@mkdir -p $(TOOLDIR)
 	+@$(MAKE) -s -C $(SRC)/tools/bpf/bpftool OUTPUT=$(TOOLDIR)/ \
 		SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 VMLINUX_BTF= VMLINUX_H= \
-		feature_display=0 $@
-	@touch $@ $(LIBBPF)
-$(LIBBPF): $(BPFTOOL) ;
+		feature_display=0 ARCH=x86 $@
+	@touch $@ $(HOSTLIB)
+$(HOSTLIB): $(BPFTOOL) ;
+$(TOOLDIR)/libbpf-arm64/libbpf.a: $(HOSTLIB)
+	@echo "tools: libbpf of arm64"
+	@mkdir -p $(@D)
+	+@$(MAKE) -s -C $(SRC)/tools/lib/bpf OUTPUT=$(@D)/ CC="$(CC)" $@
 
 # --- what a rebuild depends on besides files -------------------------------
 CFLAGS := -g -O2 -std=gnu11 -w -rdynamic -fno-omit-frame-pointer -D_GNU_SOURCE \
 	-DHAVE_GENHDR -I$(OUT) -I$(SELF) -I$(SELF)/libarena/include \
 	-I$(TOOLDIR)/libbpf/include -I$(KERNEL)/include/generated -I$(SRC)/tools/lib \
-	-I$(SRC)/tools/include -I$(SRC)/tools/arch/x86/include \
+	-I$(SRC)/tools/include -I$(SRC)/tools/arch/$(ARCH)/include \
 	-I$(SRC)/tools/include/uapi
-# The host's own headers last, for what --target=bpf does not find.
-SYSINC := $(shell $(CLANG) -v -E -x c /dev/null 2>&1 | \
+# The machine's own headers last, for what --target=bpf does not find.
+SYSINC := $(shell $(CC) -v -E -x c /dev/null 2>&1 | \
 	sed -n '/<\.\.\.> search starts here:/,/End of search list/s/^ \(\/.*\)/-idirafter \1/p')
 BPFFLAGS := -g -O2 --target=bpfel -mcpu=v3 -std=gnu11 -w -fno-strict-aliasing \
-	-fms-extensions -D__TARGET_ARCH_x86 -I$(OUT) -I$(SELF) \
+	-fms-extensions -D__TARGET_ARCH_$(ARCH) -I$(OUT) -I$(SELF) \
 	-I$(SELF)/libarena/include -I$(TOOLDIR)/libbpf/include \
 	-I$(SRC)/tools/include/uapi -I$(SRC)/tools/include $(SYSINC)
 CONFIG_LINE := $(shell $(CLANG) --version | head -n1) | $(TESTS) | $(CFLAGS) | $(BPFFLAGS)
@@ -122,24 +133,24 @@ $(OUT)/%.skel.h: $(OUT)/%.bpf.o $(BPFTOOL)
 # --- the runner ----------------------------------------------------------------
 $(OUT)/%.test.o: $(SELF)/prog_tests/%.c $(OUT)/config $(LIBBPF) | $(SKELS) $(GEN)
 	@echo "test: $*"
-	@$(CLANG) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+	@$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(OUT)/%.wrap.o: $(OUT)/config $(LIBBPF) $(OUT)/%.skel.h | $(GEN)
 	@echo "test: $*"
 	@printf '%s\n' '#include <test_progs.h>' '#include "$*.skel.h"' \
 		'void test_$*(void) { RUN_TESTS($*); }' > $(OUT)/$*.wrap.c
-	@$(CLANG) $(CFLAGS) -c $(OUT)/$*.wrap.c -o $@
+	@$(CC) $(CFLAGS) -c $(OUT)/$*.wrap.c -o $@
 
 $(OUT)/find_bit.o: $(SRC)/tools/lib/find_bit.c $(OUT)/config
-	@$(CLANG) $(CFLAGS) -c $< -o $@
+	@$(CC) $(CFLAGS) -c $< -o $@
 
 $(OUT)/%.o: $(SELF)/%.c $(OUT)/config $(LIBBPF) | $(GEN)
 	@echo "helper: $*"
-	@$(CLANG) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+	@$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 	@echo "link: test_progs"
-	@$(CLANG) -g -rdynamic -o $@.tmp $(OBJS) $(LIBBPF) -lelf -lz -lrt -lpthread \
+	@$(CC) -g -rdynamic -o $@.tmp $(OBJS) $(LIBBPF) -lelf -lz -lrt -lpthread \
 		$(shell grep -q '^feature-libelf-zstd=1' $(TOOLDIR)/FEATURE-DUMP.bpftool \
 			2>/dev/null && echo -lzstd)
 	@mv $@.tmp $@

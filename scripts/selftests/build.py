@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from flavor import IMAGES
+
 from . import catalog
 
 SCRIPTS = Path(__file__).resolve().parent.parent
@@ -23,11 +25,11 @@ class BuildError(Exception):
 class Kernel:
     """A kernel's build folder, checked."""
 
-    def __init__(self, folder, impl, hint):
-        self.folder, self.impl = Path(folder).resolve(), impl
-        if self.folder.name == "bzImage":
+    def __init__(self, folder, impl, hint, arch="x86_64"):
+        self.folder, self.impl, self.arch = Path(folder).resolve(), impl, arch
+        if self.folder.name in ("bzImage", "Image"):
             self.folder = self.folder.parents[3]
-        for part in ("arch/x86/boot/bzImage", "vmlinux", ".config", "Module.symvers"):
+        for part in (IMAGES[arch], "vmlinux", ".config", "Module.symvers"):
             if not (self.folder / part).exists():
                 raise BuildError(f"no {impl} kernel: {self.folder / part} is missing; {hint}")
         self.config = self._config()
@@ -35,7 +37,7 @@ class Kernel:
         if (impl == "rust") != (switch == "y"):
             raise BuildError(f"{self.folder} is not the {impl} kernel: CONFIG_BPF_ASYNC_RUST "
                              f"is {switch or 'not set'}; {hint}")
-        self.image = self.folder / "arch/x86/boot/bzImage"
+        self.image = self.folder / IMAGES[arch]
         self.sample = self.folder / "samples/rust" / catalog.SAMPLE
 
     def _config(self):
@@ -114,7 +116,8 @@ def build(kernel, tree, folder, tools, log, say):
     log.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ, SRC=str(tree), KERNEL=str(kernel.folder), OUT=str(folder),
-               TOOLDIR=str(tools), TESTS=" ".join(names))
+               TOOLDIR=str(tools), TESTS=" ".join(names), ARCH=kernel.arch,
+               ROOT=str(tools.parents[1] / f"root-{kernel.arch}"))
     with log.open("w") as out:
         process = subprocess.Popen(["bash", "-c", MAKE, "build", str(SCRIPTS)], env=env,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ SUBTESTS = {"struct_ops_assoc": "st_ops_assoc_in_timer*"}
 
 LIMIT = 60                # seconds for one test
 LIMITS = {"timer_stress": 120, "timer_stress_async_cancel": 120}
-DEBUG_FACTOR = 4          # a debug kernel is that much slower
+SLOW_FACTOR = 4           # a kernel that checks what it does is that much slower
 
 # Tests that decide by chance: how often they are run at most, and the result
 # that is no decision. timer_lockup gives up when the race it needs has not
@@ -64,9 +64,9 @@ def files(tree):
     return have, absent
 
 
-def tests(header, debug=False):
+def tests(header, slow=False):
     """What the generated prog_tests/tests.h defines, as Test objects."""
-    factor = DEBUG_FACTOR if debug else 1
+    factor = SLOW_FACTOR if slow else 1
     found = []
     for name in re.findall(r"^DEFINE_TEST\((\w+)\)$", header, re.M):
         found.append(Test(

@@ -26,10 +26,10 @@ class RunError(Exception):
     """Nothing could be run; the text is for the user."""
 
 
-def vm_command(kernel, console, limit, cpus, debug):
+def vm_command(kernel, console, limit, cpus, slow):
     vm = os.environ.get("BPF_ASYNC_VM", str(SCRIPTS / "vm.py"))
     return [vm, "--kernel", str(kernel), "--cpus", str(cpus),
-            "--mem", "4G" if debug else "2G", "--timeout", str(limit),
+            "--mem", "4G" if slow else "2G", "--timeout", str(limit),
             "--console", str(console), "--"]
 
 
@@ -77,9 +77,9 @@ class Machine:
 
 class Runner:
     def __init__(self, kernel, folder, tests, logs, label, sample=None, cpus=2,
-                 debug=False, say=None):
+                 slow=False, say=None):
         self.kernel, self.folder, self.tests = kernel, Path(folder), tests
-        self.sample, self.cpus, self.debug = sample, cpus, debug
+        self.sample, self.cpus, self.slow = sample, cpus, slow
         self.log = Path(logs) / f"selftests-{label}.log"
         self.console = Path(logs) / f"selftests-{label}.console"
         self.label, self.say = label, say or (lambda text: None)
@@ -122,7 +122,7 @@ class Runner:
         self.boots += 1
         self.say(f"{self.label}: booting, {len(left)} to run")
         stream = parse.Stream(tests)
-        machine = Machine(vm_command(self.kernel, once, limit, self.cpus, self.debug)
+        machine = Machine(vm_command(self.kernel, once, limit, self.cpus, self.slow)
                           + command, self.log)
         try:
             hung = self._follow(machine, stream)
@@ -140,7 +140,7 @@ class Runner:
     def _follow(self, machine, stream):
         """Read to the end; what hung, or an empty string."""
         limits = {test.name: test.limit for test in stream.tests.values()}
-        deadline = time.monotonic() + BOOT_LIMIT * (4 if self.debug else 1)
+        deadline = time.monotonic() + BOOT_LIMIT * (4 if self.slow else 1)
         while True:
             try:
                 line = machine.line(deadline)

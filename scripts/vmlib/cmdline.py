@@ -13,20 +13,30 @@ import subprocess
 from pathlib import Path
 
 from .common import VmError, cache_dir
+from .guest import TMPFILES, write_script
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 LONGEST_APPEND = 2047               # the kernel cuts off the rest without a word
 OVERLAYS = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/var")
+ARM64_OVERLAYS = ("/etc", "/root", "/tmp", "/var")
 HIDDEN = ("/dev", "/proc", "/run", "/sys", "/var/cache", "/var/log", "/var/tmp")    # virtme-ng mounts its own there
 # cache=loose: the guest reads a file from the host once. The root is read-only
 # for the guest, and running a program then takes half the time.
 ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=500000,cache=loose"
 
 # After an oops or a lock-up there is nothing to wait for. All messages go to
-# the console. The check of the timer interrupt fails by chance on a busy host.
-# Early in the boot identify_cpu() clears the CPU's features for a moment; an
-# interrupt just then takes five-level paging for four-level, and KASAN reports
-# a wild access that is none: four levels from the beginning.
-KERNEL_WORDS = ("oops=panic", "softlockup_panic=1", "ignore_loglevel", "no_timer_check", "no5lvl")
+# the console.
+KERNEL_WORDS = ("oops=panic", "softlockup_panic=1", "ignore_loglevel")
+
+# Of x86. The check of the timer interrupt fails by chance on a busy host. Early
+# in the boot identify_cpu() clears the CPU's features for a moment; an interrupt
+# just then takes five-level paging for four-level, and KASAN reports a wild
+# access that is none: four levels from the beginning.
+X86_WORDS = ("no_timer_check", "no5lvl")
+
+# A CPU with all that QEMU knows, but a cheap hash for pointer authentication.
+ARM64_CPU = "--qemu-opt=-cpu", "--qemu-opt=max,pauth-impdef=on"
 
 # All vCPUs in one thread of QEMU: see --one-thread.
 ONE_THREAD = "--qemu-opt=-accel", "--qemu-opt=tcg,thread=single"
@@ -34,17 +44,35 @@ ONE_THREAD = "--qemu-opt=-accel", "--qemu-opt=tcg,thread=single"
 
 def find_image(path):
     path = Path(path).absolute()
-    image = path / "arch/x86/boot/bzImage" if path.is_dir() else path
-    if not image.is_file():
-        raise VmError(f"no kernel image at {image}: build one with 'make kernel'")
-    return image
+    images = [path / "arch/x86/boot/bzImage", path / "arch/arm64/boot/Image"] if path.is_dir() else [path]
+    for image in images:
+        if image.is_file():
+            return image
+    raise VmError(f"no kernel image at {images[0]}: build one with 'make kernel'")
 
 
-def find_virtme():
+def is_arm64(image):
+    return image.name == "Image"
+
+
+def arm64_root():
+    """The guest's root file system, with what must be there before virtme-ng's init mounts anything."""
+    root = cache_dir() / "root-arm64"
+    if not root.is_dir():
+        raise VmError(f"there is no {root}: make it with 'ARCH=arm64 scripts/root.sh'")
+    stand_in = root / "usr/local/bin/systemd-tmpfiles"
+    if not stand_in.exists():
+        stand_in.parent.mkdir(parents=True, exist_ok=True)
+        write_script(stand_in, TMPFILES)
+    return root
+
+
+def find_virtme(qemu):
     if os.uname().machine != "x86_64":
         raise VmError(f"only x86_64 hosts are supported, this one is {os.uname().machine}")
-    if not shutil.which("qemu-system-x86_64"):
-        raise VmError("qemu-system-x86_64 is missing: run 'make setup'")
+    if not shutil.which(qemu):
+        arch = " ARCH=arm64" if qemu.endswith("aarch64") else ""
+        raise VmError(f"{qemu} is missing: run 'make setup{arch}'")
     own = cache_dir() / "tools/virtme/bin/virtme-run"
     found = str(own) if own.exists() else shutil.which("virtme-run")
     if not found:
@@ -65,6 +93,27 @@ def check_visible(path, what):
             raise VmError(f"{what} {path} is not visible in the guest, which has its own {hidden}: use another place")
 
 
+def visible(cwd):
+    """Folders of the host that a guest with a root of its own can read; none is inside another."""
+    found = []
+    for path in sorted({cache_dir(), REPOSITORY, Path(cwd)}):
+        if str(path) not in ("/", *ARM64_OVERLAYS) and not any(path.is_relative_to(other) for other in found):
+            found.append(path)
+    return found
+
+
+def arm64_arguments(options, guest):
+    """An arm64 guest has a root of its own, and in it some folders of the host."""
+    root, words = arm64_root(), []
+    for path in visible(guest.cwd):
+        for inside in options.rwdir:
+            if Path(inside).absolute().is_relative_to(path):
+                raise VmError(f"an arm64 guest can only read {path}, and {inside} is in it: use another place")
+        (root / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
+        words += ["--rodir", f"{path}={path}"]
+    return ["--arch", "aarch64", "--root", str(root), *ARM64_CPU, *words]
+
+
 def guest_path(*first):
     return "PATH=" + ":".join([*map(str, first), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
 
@@ -73,24 +122,29 @@ def virtme_arguments(options, guest, accel):
     """What virtme-run is asked for."""
     check_visible(str(guest.path), "the cache folder")
     check_visible(guest.cwd, "the current folder")
-    words = ["--kimg", str(find_image(options.kernel)), "--mods", "none", "--force-9p", "--disable-microvm",
+    image = find_image(options.kernel)
+    words = ["--kimg", str(image), "--mods", "none", "--force-9p", "--disable-microvm",
              "--memory", options.mem, "--cpus", str(options.cpus)]
+    kernel = ["root=/dev/root", ROOT_FLAGS, guest_path(guest.bin, *guest.first), *KERNEL_WORDS]
+    if is_arm64(image):
+        words += arm64_arguments(options, guest)
+    else:
+        kernel += X86_WORDS
     if accel != "kvm":
         words.append("--disable-kvm")
         if options.one_thread:
             words += ONE_THREAD
-    for path in overlays(guest.cwd):
+    for path in ARM64_OVERLAYS if is_arm64(image) else overlays(guest.cwd):
         words += ["--overlay-rwdir", path]
     for path in guest.first:
         check_visible(path, "the folder")
     for path in options.rwdir:
         check_visible(os.path.abspath(path), "the folder")
         words += ["--rwdir", os.path.abspath(path)]
-    kernel = ["root=/dev/root", ROOT_FLAGS, guest_path(guest.bin, *guest.first), *KERNEL_WORDS]
     if options.shell:
         size = shutil.get_terminal_size()
         kernel += ["panic=-1", f"virtme_stty_con=rows {size.lines} cols {size.columns} iutf8"]
-        words += ["--cwd", guest.cwd, "--qemu-opt=-no-reboot"]
+        words += [f"--kopt=virtme_chdir={guest.cwd}", "--qemu-opt=-no-reboot"]
     else:
         words += ["--script-sh", f"exec bash {shlex.quote(str(guest.command))}", "--show-boot-console"]
     for item in kernel + shlex.split(options.append):
@@ -120,7 +174,8 @@ def adapt(words, guest, console, shell):
 
 
 def qemu_command(options, guest, accel, console):
-    virtme = find_virtme()
+    arm64 = is_arm64(find_image(options.kernel))
+    virtme = find_virtme(f"qemu-system-{'aarch64' if arm64 else 'x86_64'}")
     words = [virtme, *virtme_arguments(options, guest, accel), "--dry-run", "--show-command"]
     env = {**os.environ, "TMPDIR": str(guest.path)}
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, check=False)

@@ -32,6 +32,7 @@ static const struct test *const tables[] = {
 	traced_tests, small_tests, stale_tests, stress_tests,
 };
 
+static const struct test *running;
 static char reason[512];
 static bool skipped, cpu_lost;
 
@@ -65,6 +66,15 @@ const char *lost(const char *fmt, ...)
 	va_end(ap);
 	cpu_lost = true;
 	return reason;
+}
+
+void needs_cpus(int n)
+{
+	if (n <= sysconf(_SC_NPROCESSORS_CONF))
+		return;
+	printf("SKIP %s: needs %d CPUs\n", running->name, n);
+	fflush(stdout);
+	_exit(4);
 }
 
 void say(const char *fmt, ...)
@@ -150,6 +160,7 @@ static int run(const struct test *t, int seconds)
 	printf("RUN  %s: %s\n", t->name, t->what);
 	fflush(stdout);
 	mark(t->name);
+	running = t;
 	skipped = false;
 	if (t->append && !cmdline_has(t->append)) {
 		printf("SKIP %s: the kernel was booted without %s\n", t->name, t->append);

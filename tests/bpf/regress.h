@@ -49,6 +49,8 @@ const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* As fail(), where a CPU does not come back: nothing can be taken down, and no case follows. */
 const char *lost(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Ends the run, skipping the case, unless the machine has n CPUs; the next boot goes on with the next case. */
+void needs_cpus(int n);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define TRY(expr) do { const char *why_ = (expr); if (why_) return why_; } while (0)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# make -f tests/bpf/regress.mk KBUILD=<kernel build folder> OUT=<folder> TOOLS=<folder>
+# make -f tests/bpf/regress.mk KBUILD=<kernel build folder> OUT=<folder> TOOLS=<folder> [ROOT=<folder>]
 #
 # Builds $(OUT)/bpf_async_regress and $(OUT)/bpf_async_test.ko for that kernel.
 # libbpf and bpftool come from the kernel's own source; TOOLS keeps them for
-# every kernel of that version. Nothing is written to the source or here.
+# every kernel of that version. Nothing is written to the source or here. With
+# ARCH=arm64 in the environment ROOT is that machine's root file system, to which
+# the programs are linked.
 
 HERE	:= $(dir $(realpath $(firstword $(MAKEFILE_LIST))))
 SRC	:= $(realpath $(KBUILD)/source)
@@ -25,6 +27,14 @@ CLANG	?= clang-22
 KMAKE	?= $(MAKE)
 BPFTOOL	:= $(TOOLS)/bpftool/bootstrap/bpftool
 LIBBPF	:= $(TOOLS)/libbpf/libbpf.a
+HOSTLIB	:= $(LIBBPF)
+BPFARCH	:= x86
+CC	:= $(CLANG)
+ifeq ($(ARCH),arm64)
+BPFARCH	:= arm64
+CC	:= $(CLANG) --target=aarch64-linux-gnu --sysroot=$(ROOT)
+LIBBPF	:= $(TOOLS)/libbpf-arm64/libbpf.a
+endif
 HEADERS	:= $(wildcard $(HERE)*.h)
 PROGS	:= $(patsubst $(HERE)%.bpf.c,%,$(wildcard $(HERE)*.bpf.c))
 SKELS	:= $(PROGS:%=$(OUT)/%.skel.h)
@@ -34,14 +44,20 @@ all: $(OUT)/bpf_async_regress $(OUT)/bpf_async_test.ko
 
 # One build at a time: other users of the same folder wait. bpftool builds a
 # libbpf of its own inside its folder.
-$(LIBBPF) $(BPFTOOL) &:
+$(HOSTLIB) $(BPFTOOL) &:
 	mkdir -p $(TOOLS)/libbpf $(TOOLS)/bpftool $(TOOLS)/include
-	flock $(TOOLS)/lock sh -ec ' \
-	  test -x $(BPFTOOL) -a -f $(LIBBPF) && exit; \
+	flock $(TOOLS)/lock env -u ARCH sh -ec ' \
+	  test -x $(BPFTOOL) -a -f $(HOSTLIB) && exit; \
 	  $(MAKE) -s -C $(SRC)/tools/lib/bpf OUTPUT=$(TOOLS)/libbpf/ \
 	    DESTDIR=$(TOOLS) prefix= CC=$(CLANG) install_headers $(TOOLS)/libbpf/libbpf.a; \
 	  $(MAKE) -s -C $(SRC)/tools/bpf/bpftool OUTPUT=$(TOOLS)/bpftool/ \
 	    CC=$(CLANG) HOSTCC=$(CLANG) bootstrap'
+
+$(TOOLS)/libbpf-arm64/libbpf.a: $(HOSTLIB)
+	mkdir -p $(@D)
+	flock $(TOOLS)/lock sh -ec ' \
+	  $(MAKE) -s -C $(SRC)/tools/lib/bpf OUTPUT=$(@D)/ CC="$(CC)" \
+	    LD=$(CLANG:clang%=ld.lld%) AR=$(CLANG:clang%=llvm-ar%) $@'
 
 $(OUT)/vmlinux.h: $(KBUILD)/vmlinux | $(BPFTOOL)
 	mkdir -p $(OUT)
@@ -50,17 +66,17 @@ $(OUT)/vmlinux.h: $(KBUILD)/vmlinux | $(BPFTOOL)
 
 $(OUT)/%.bpf.o: $(HERE)%.bpf.c $(OUT)/vmlinux.h $(HEADERS)
 	$(CLANG) -target bpfel -mcpu=v3 -O2 -g -Wall -fms-extensions -Wno-microsoft-anon-tag \
-	  -D__TARGET_ARCH_x86 -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
+	  -D__TARGET_ARCH_$(BPFARCH) -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
 
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf >$@.tmp
 	mv $@.tmp $@
 
 $(OUT)/%.o: $(HERE)%.c $(SKELS) $(HEADERS)
-	$(CLANG) -O2 -g -Wall -D_GNU_SOURCE -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
+	$(CC) -O2 -g -Wall -D_GNU_SOURCE -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
 
 $(OUT)/bpf_async_regress: $(OBJS) $(LIBBPF)
-	$(CLANG) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
+	$(CC) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
 
 $(OUT)/bpf_async_test.ko: $(HERE)../kmod/bpf_async_test.c $(HERE)../kmod/Kbuild $(KBUILD)/vmlinux
 	mkdir -p $(OUT)/kmod

@@ -37,7 +37,7 @@ void rcu_wait(void)
 	if (cpu_count() > 1)
 		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	else
-		module_write("grace", "1");
+		module_write("grace", "0");
 }
 
 void poll_pause(void)
@@ -70,6 +70,7 @@ bool pin_cpu(int cpu)
 {
 	cpu_set_t set;
 
+	needs_cpus(cpu + 1);
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	return !sched_setaffinity(0, sizeof(set), &set);
@@ -81,6 +82,7 @@ pthread_t thread_on(int cpu, void *(*function)(void *), void *arg)
 	cpu_set_t set;
 	pthread_t t;
 
+	needs_cpus(cpu + 1);
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (pthread_attr_init(&attr) ||
@@ -289,8 +291,10 @@ struct bpf_link *break_at(struct bpf_program *p, uint64_t address, int cpu)
 		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .sample_period = 1,
 		.bp_type = HW_BREAKPOINT_X, .bp_addr = address, .bp_len = sizeof(long),
 	};
-	int fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	int fd;
 
+	needs_cpus(cpu + 1);
+	fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? NULL : bpf_program__attach_perf_event(p, fd);
 }
 
@@ -316,6 +320,7 @@ int stall_at(int nr, const char *where, int cpu)
 {
 	char text[300];
 
+	needs_cpus(cpu + 1);
 	snprintf(text, sizeof(text), "%s %d", where, cpu);
 	return module_write(stall_file(nr), text);
 }

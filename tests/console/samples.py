@@ -46,6 +46,21 @@ CPU: 1 UID: 0 PID: 35 Comm: kworker/1:1 Not tainted 7.3.4 #1 PREEMPT
 {FIRST}Oops: general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP
 {STACK}
 {LAST}{END}"""),
+    "arm64": ("oops", "Unable to handle kernel paging request at virtual address dead000000000100", f"""
+{FIRST}Unable to handle kernel paging request at virtual address dead000000000100
+Mem abort info:
+  ESR = 0x0000000096000004
+Internal error: Oops: 0000000096000004 [#1]  SMP
+CPU: 1 UID: 0 PID: 35 Comm: kworker/1:1 Not tainted 7.3.4 #1 PREEMPT
+Call trace:
+ made_up+0x12/0x40 (P)
+Code: d503201f d503201f
+{LAST}{END}"""),
+    "CFI": ("cfi", "CFI failure at made_up+0x12/0x40 (target: made_down+0x0/0x20; expected type: 0x12345678)", f"""
+{FIRST}CFI failure at made_up+0x12/0x40 (target: made_down+0x0/0x20; expected type: 0x12345678)
+Oops: invalid opcode: 0000 [#1] SMP
+{STACK}
+{LAST}{END}"""),
     "BUG()": ("BUG", "kernel BUG at made/up.c:12!", f"""
 {FIRST}{CUT}
 kernel BUG at made/up.c:12!

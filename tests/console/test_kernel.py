@@ -21,10 +21,11 @@ echo "$*" >>"$BPF_ASYNC_CACHE/made"
 for word; do case $word in O=*) out=${word#O=} ;; esac; done
 case $* in
 *allnoconfig) grep -v REFUSED "$KCONFIG_ALLCONFIG" >"$KCONFIG_CONFIG" ;;
-*bzImage*)
-	mkdir -p "$out/arch/x86/boot"
+*Image*)
+	case $* in *ARCH=arm64*) image=$out/arch/arm64/boot/Image ;; *) image=$out/arch/x86/boot/bzImage ;; esac
+	mkdir -p "${image%/*}"
 	[ ! -e "$BPF_ASYNC_CACHE/broken" ] || exit 2
-	echo image >"$out/arch/x86/boot/bzImage"
+	echo image >"$image"
 	;;
 esac
 """
@@ -48,10 +49,11 @@ class WithClone(unittest.TestCase):
         for name in COPIED:
             shutil.copytree(ROOT / name, self.clone / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.install(self.clone / "scripts/tree.sh", TREE)
+        self.install(self.clone / "scripts/root.sh", "#!/bin/sh\n")
         self.install(self.cache / "tools/bin/make", MAKE)
         self.install(self.cache / "tools/bin/df", DF)
         self.env = {name: value for name, value in os.environ.items()
-                    if name not in ("IMPL", "DEBUG", "KVER", "KSRC", "CONFIG_EXTRA", "BPF_ASYNC_WAIT")}
+                    if name not in ("IMPL", "DEBUG", "FLAVOR", "ARCH", "KVER", "KSRC", "CONFIG_EXTRA", "BPF_ASYNC_WAIT")}
         self.env |= {"BPF_ASYNC_CACHE": str(self.cache), "BPF_ASYNC_SETUP": "1"}
 
     def install(self, path, text):
@@ -65,7 +67,7 @@ class WithClone(unittest.TestCase):
         made.unlink(missing_ok=True)
         done = subprocess.run([self.clone / "scripts/kernel.sh", *options], env=self.env | env, text=True,
                               capture_output=True, timeout=120, check=False)
-        asked = made.exists() and "bzImage" in made.read_text()
+        asked = made.exists() and "Image" in made.read_text()
         return done.returncode, (done.stdout.splitlines() or [""])[-1], done.stderr, asked
 
     def builds(self, *options, **env):
@@ -85,10 +87,18 @@ class Built(WithClone):
 
     def test_each_kernel_is_one(self):
         self.assertTrue(self.builds())
-        for env in ({"IMPL": "c"}, {"DEBUG": "1"}, {"DEBUG": "kcsan"}):
+        for env in ({"IMPL": "c"}, *({"FLAVOR": name} for name in ("debug", "kcsan", "rt", "cfi", "up")), {"ARCH": "arm64"}):
             self.assertTrue(self.builds(**env), env)
             self.assertFalse(self.builds(**env), env)
         self.assertFalse(self.builds())
+
+    def test_what_is_no_flavor(self):
+        for env, says in (({"ARCH": "vax"}, "ARCH is x86_64 or arm64, not 'vax'; "),
+                          ({"FLAVOR": "hot"}, "FLAVOR is one of plain debug .*, not 'hot'; "),
+                          ({"DEBUG": "1"}, "DEBUG=1 has no meaning here; say FLAVOR=debug ")):
+            status, _, said, asked = self.kernel(**env)
+            self.assertEqual((status, asked), (1, False))
+            self.assertRegex(said, f"^error: {says}[^\n]*\n$")
 
     def test_our_files(self):
         self.builds()

@@ -2,6 +2,7 @@
 """vm.py without a kernel: a stand-in for QEMU plays what a VM can do."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +262,27 @@ class Asked(WithCache):
         for words in ("--cpus 4", "--memory 1G", "--kopt=kunit.enable=1", "--kopt=nosmp", f"--rwdir {self.cache}",
                       "--qemu-opt=-icount --qemu-opt=shift=0", "--disable-kvm"):
             self.assertIn(words, asked)
+
+    def test_arm64(self):
+        """A root of its own, in which it can read the cache, and no KVM."""
+        self.image = self.image.rename(self.cache / "Image")
+        qemu = self.cache / "bin/qemu-system-aarch64"
+        with mock.patch.dict(os.environ, VM_ACCEL="kvm", PATH=f"{self.cache}/bin:/usr/bin:/bin"):
+            if not shutil.which(qemu.name):
+                self.assertIn("is missing: run 'make setup ARCH=arm64'", self.vm("true")[2])
+            self.install(qemu, QEMU)
+            self.assertIn("there is no", self.vm("true")[2])
+            root = self.cache / "root-arm64"
+            root.mkdir()
+            self.assertEqual(self.vm('echo 7 > "$status"'), (7, "", ""))
+            asked = (self.cache / "asked").read_text()
+            for words in (f"--arch aarch64 --root {root} ", f"--rodir {self.cache}={self.cache}", "--disable-kvm",
+                          "--overlay-rwdir /tmp "):
+                self.assertIn(words, asked)
+            self.assertNotIn("no5lvl", asked)
+            self.assertTrue((root / str(self.cache).lstrip("/")).is_dir())
+            self.assertTrue(os.access(root / "usr/local/bin/systemd-tmpfiles", os.X_OK))
+            self.assertIn("can only read", self.vm("true", "--rwdir", f"{self.cache}/logs")[2])
 
     def test_kvm(self):
         with mock.patch.dict(os.environ, VM_ACCEL="kvm"):

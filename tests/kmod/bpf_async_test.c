@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Test module: what the regression tests of bpf_timer and bpf_wq cannot
- * provoke from BPF or user space. Never part of the product, x86-64 only.
+ * provoke from BPF or user space. Never part of the product, x86-64 and arm64.
  *
  *  - A true NMI at a chosen point. The kfunc bpf_async_test_nmi(arg) raises
  *    one on this CPU; fentry programs on bpf_async_test_nmi_hook(arg) run
- *    inside it. One CPU is enough and no PMU is needed.
+ *    inside it. One CPU is enough and no PMU is needed. arm64 has none to raise:
+ *    there the programs run where it would, with nmi_enter() before them.
  *  - Allocation failure. Writing N to fail_alloc makes the next N calls of
  *    bpf_map_kmalloc_nolock() return NULL, in any context. fail_nolock does
  *    the same one level lower (kmalloc_nolock()), and only for calls made
@@ -22,7 +23,8 @@
  *    of bpf_async_test_nmi(ARG), and goes on.
  *    Arming patches the function's text: where other CPUs may be running it,
  *    QEMU's multi-threaded TCG is not to be trusted (vm.py --one-thread).
- *  - Writing to grace returns after a grace period of RCU and RCU Tasks Trace.
+ *  - Writing 0 to grace returns after a grace period of RCU, writing 1 after one of
+ *    RCU Tasks Trace as well.
  *
  * The files are in /sys/kernel/debug/bpf_async_test/. The module cannot be
  * removed: something may be on its way out of a delay.
@@ -40,16 +42,15 @@
 #include <linux/seq_file.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
+#ifdef CONFIG_X86_64
 #include <asm/nmi.h>
+#endif
 
 #define STALL_LIMIT_NS (10ULL * NSEC_PER_SEC)
 
 static struct dentry *dir;
 
 /* NMI */
-
-static DEFINE_PER_CPU(bool, nmi_wanted);
-static DEFINE_PER_CPU(u64, nmi_arg);
 
 __bpf_hook_start();
 
@@ -60,6 +61,10 @@ noinline void bpf_async_test_nmi_hook(u64 arg)
 }
 
 __bpf_hook_end();
+
+#ifdef CONFIG_X86_64
+static DEFINE_PER_CPU(bool, nmi_wanted);
+static DEFINE_PER_CPU(u64, nmi_arg);
 
 static int nmi_handler(unsigned int type, struct pt_regs *regs)
 {
@@ -80,6 +85,37 @@ static void raise_nmi(u64 arg)
 	asm volatile("int $2" ::: "memory");
 	local_irq_restore(flags);
 }
+
+static int __init nmi_init(void)
+{
+	return register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bpf_async_test");
+}
+
+static void __init nmi_end(void)
+{
+	unregister_nmi_handler(NMI_LOCAL, "bpf_async_test");
+}
+#else
+static void raise_nmi(u64 arg)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	nmi_enter();
+	bpf_async_test_nmi_hook(arg);
+	nmi_exit();
+	local_irq_restore(flags);
+}
+
+static int __init nmi_init(void)
+{
+	return 0;
+}
+
+static void __init nmi_end(void)
+{
+}
+#endif
 
 __bpf_kfunc_start_defs();
 
@@ -117,12 +153,18 @@ static const struct btf_kfunc_id_set kfunc_set = {
 
 /* Allocation failure */
 
+#ifdef CONFIG_X86_64
+#define RETURN ASM_RET
+#else
+#define RETURN "ret\n"
+#endif
+
 void bpf_async_test_ret(void);
 asm(".pushsection .text\n"
     ".type bpf_async_test_ret, @function\n"
     "bpf_async_test_ret:\n"
     ANNOTATE_NOENDBR "\n"
-    ASM_RET
+    RETURN
     ".size bpf_async_test_ret, .-bpf_async_test_ret\n"
     ".popsection\n");
 
@@ -145,9 +187,9 @@ static int fail_pre(struct kprobe *kp, struct pt_regs *regs)
 	if (atomic_dec_if_positive(&f->left) < 0)
 		return 0;
 	atomic_inc(&f->hits);
-	/* At the entry the return address is on top of the stack: return NULL. */
-	regs->ax = 0;
-	regs->ip = (unsigned long)bpf_async_test_ret;
+	/* At the entry the return address is where a return takes it from: return NULL. */
+	regs_set_return_value(regs, 0);
+	instruction_pointer_set(regs, (unsigned long)bpf_async_test_ret);
 	return 1;
 }
 NOKPROBE_SYMBOL(fail_pre);
@@ -223,6 +265,9 @@ struct stall {
 	u64 nmi_arg;
 	int state;
 	bool registered;
+#ifdef CONFIG_ARM64
+	struct kprobe back;
+#endif
 };
 
 static DEFINE_MUTEX(stall_lock);	/* writers of the files */
@@ -232,6 +277,7 @@ static DEFINE_MUTEX(stall_lock);	/* writers of the files */
  * CPU would get on. So it only sends its context on a detour: all registers
  * are saved, the time is spent, and the context goes back to the probe.
  */
+#ifdef CONFIG_X86_64
 #define DETOUR(n)							\
 void bpf_async_test_detour##n(void);					\
 asm(".pushsection .text\n"						\
@@ -249,13 +295,43 @@ asm(".pushsection .text\n"						\
     ".size bpf_async_test_detour" #n ", .-bpf_async_test_detour" #n "\n"	\
     ".popsection\n");							\
 STACK_FRAME_NON_STANDARD(bpf_async_test_detour##n)
+#define BACK(n)
+#else
+/* No register is free for the way back: another probe, on its last instruction, goes there. */
+#define DETOUR(n)							\
+void bpf_async_test_detour##n(void);					\
+void bpf_async_test_back##n(void);					\
+asm(".pushsection .text\n"						\
+    ".type bpf_async_test_detour" #n ", @function\n"			\
+    "bpf_async_test_detour" #n ":\n"					\
+    "sub sp, sp, #192\n"						\
+    "stp x0, x1, [sp]\nstp x2, x3, [sp, #16]\nstp x4, x5, [sp, #32]\n"	\
+    "stp x6, x7, [sp, #48]\nstp x8, x9, [sp, #64]\n"			\
+    "stp x10, x11, [sp, #80]\nstp x12, x13, [sp, #96]\n"		\
+    "stp x14, x15, [sp, #112]\nstp x16, x17, [sp, #128]\n"		\
+    "stp x18, x29, [sp, #144]\nmrs x0, nzcv\nstp x30, x0, [sp, #160]\n"	\
+    "mov w0, #" #n "\nbl bpf_async_test_spin\n"			\
+    "ldp x30, x0, [sp, #160]\nmsr nzcv, x0\nldp x18, x29, [sp, #144]\n"	\
+    "ldp x16, x17, [sp, #128]\nldp x14, x15, [sp, #112]\n"		\
+    "ldp x12, x13, [sp, #96]\nldp x10, x11, [sp, #80]\n"		\
+    "ldp x8, x9, [sp, #64]\nldp x6, x7, [sp, #48]\n"			\
+    "ldp x4, x5, [sp, #32]\nldp x2, x3, [sp, #16]\nldp x0, x1, [sp]\n"	\
+    "add sp, sp, #192\n"						\
+    ".size bpf_async_test_detour" #n ", .-bpf_async_test_detour" #n "\n"	\
+    ".type bpf_async_test_back" #n ", @function\n"			\
+    "bpf_async_test_back" #n ":\n"					\
+    "nop\nbrk #0\n"							\
+    ".size bpf_async_test_back" #n ", .-bpf_async_test_back" #n "\n"	\
+    ".popsection\n")
+#define BACK(n) .back.addr = (kprobe_opcode_t *)bpf_async_test_back##n
+#endif
 
 DETOUR(0); DETOUR(1); DETOUR(2);
 
 static struct stall stalls[] = {
-	{ .file = "stall", .detour = bpf_async_test_detour0 },
-	{ .file = "stall1", .detour = bpf_async_test_detour1 },
-	{ .file = "stall2", .detour = bpf_async_test_detour2 },
+	{ .file = "stall", .detour = bpf_async_test_detour0, BACK(0) },
+	{ .file = "stall1", .detour = bpf_async_test_detour1, BACK(1) },
+	{ .file = "stall2", .detour = bpf_async_test_detour2, BACK(2) },
 };
 
 /* Called by a detour, in any context. Returns where to go on. */
@@ -283,14 +359,43 @@ static int stall_pre(struct kprobe *kp, struct pt_regs *regs)
 
 	if (s->cpu >= 0 && smp_processor_id() != s->cpu)
 		return 0;
-	if ((regs->cx & s->bits) != s->bits)
+	if ((regs_get_kernel_argument(regs, 3) & s->bits) != s->bits)
 		return 0;
 	if (cmpxchg(&s->state, STALL_ARMED, STALL_STALLED) != STALL_ARMED)
 		return 0;
-	regs->ip = (unsigned long)s->detour;
+	instruction_pointer_set(regs, (unsigned long)s->detour);
 	return 1;
 }
 NOKPROBE_SYMBOL(stall_pre);
+
+#ifdef CONFIG_ARM64
+static int back_pre(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct stall *s = container_of(kp, struct stall, back);
+
+	instruction_pointer_set(regs, (unsigned long)s->probe.addr);
+	return 1;
+}
+NOKPROBE_SYMBOL(back_pre);
+
+static int __init back_init(void)
+{
+	int err = 0, i;
+
+	for (i = 0; !err && i < ARRAY_SIZE(stalls); i++) {
+		stalls[i].back.pre_handler = back_pre;
+		err = register_kprobe(&stalls[i].back);
+	}
+	while (err && i--)
+		unregister_kprobe(&stalls[i].back);
+	return err;
+}
+#else
+static int __init back_init(void)
+{
+	return 0;
+}
+#endif
 
 static void stall_off(struct stall *s)
 {
@@ -369,7 +474,8 @@ DEFINE_SHOW_STORE_ATTRIBUTE(stall);
 static int grace_set(void *data, u64 val)
 {
 	synchronize_rcu();
-	synchronize_rcu_tasks_trace();
+	if (val)
+		synchronize_rcu_tasks_trace();
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(grace_fops, NULL, grace_set, "%llu\n");
@@ -383,7 +489,7 @@ static void __init stop_all(void)
 	for (i = 0; i < ARRAY_SIZE(fail_points); i++)
 		if (fail_points[i].probe.symbol_name)
 			unregister_kprobe(&fail_points[i].probe);
-	unregister_nmi_handler(NMI_LOCAL, "bpf_async_test");
+	nmi_end();
 }
 
 static int __init bpf_async_test_init(void)
@@ -393,7 +499,7 @@ static int __init bpf_async_test_init(void)
 	};
 	int err, i;
 
-	err = register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bpf_async_test");
+	err = nmi_init();
 	if (err)
 		return err;
 	dir = debugfs_create_dir("bpf_async_test", NULL);
@@ -401,6 +507,8 @@ static int __init bpf_async_test_init(void)
 		err = fail_init(&fail_points[i]);
 	for (i = 0; !err && i < ARRAY_SIZE(types); i++)
 		err = register_btf_kfunc_id_set(types[i], &kfunc_set);
+	if (!err)
+		err = back_init();
 	if (err) {
 		stop_all();
 		return err;

@@ -53,6 +53,14 @@ class Problems(unittest.TestCase):
             self.assertEqual(len(self.problems(limit, other, known)), 1)
 
 
+    def test_what_a_small_machine_cannot_show(self):
+        needs = Result("skip", "needs 4 CPUs")
+        for columns in ({"rust": {"X1": needs}}, {"c": {"X1": needs}, "rust": {"X1": needs}}):
+            self.assertEqual(regress.problems([case(c_says="int3")], columns, True), [])
+            self.assertNotEqual(regress.problems([case()], columns, False), [])
+        self.assertNotEqual(regress.problems([case()], {"rust": {"X1": Result("skip", "no module")}}, True), [])
+
+
 class Known(unittest.TestCase):
     def test_is_no_pass(self):
         said = booted(case(known="stays|busy"), Result("fail", "the new key is busy"))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# [IMPL=rust|c] [DEBUG=1] run.sh: a user's first BPF program, made and run by the
+# [IMPL=rust|c] [FLAVOR=debug|...] run.sh: a user's first BPF program, made and run by the
 # commands that make bpf-dev prints, to the letter.
 
 . "$(dirname "$0")/../../../scripts/lib.sh"
