@@ -30,15 +30,19 @@ TIMEOUT ?=
 SECONDS ?= 60
 ## SEED=n: of make stress, to repeat a load
 SEED ?=
+## BASE=/path/to/linux: the git tree that make patches is for, instead of Debian's source; it is not modified
+BASE ?=
+## CHECK=1: make patches also applies, checks and compiles each patch
+CHECK ?=
 
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT
+export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme test
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme patches test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -106,6 +110,9 @@ bench-diff: ## what changed between the last two runs of make bench
 
 readme: ## put what run, regress IMPL=both, test and bench printed into README.md and Documentation
 	@scripts/readme.py
+
+patches: ## the repository as a mail series for a kernel tree; prints the folder with the mails
+	@scripts/patches.sh
 
 test: ## everything that must hold
 	@scripts/test.sh

@@ -1,0 +1,243 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# patches-check.sh WORK: what must hold of the series in that folder, which
+# patches.sh has made. git am on the base gives the tree that integrate.py makes.
+# checkpatch finds nothing in a mail that the cover letter does not explain. Each
+# patch compiles, with the warnings of rustc, clippy and clang as errors: without
+# Rust, with the C implementation, and with that in Rust from where there is one.
+# What has passed is not done again for the same content.
+
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/toolchain.sh"
+. "$SCRIPTS/steps.sh"
+find_toolchain
+
+# The cover letter explains the first two, and the sender signs.
+EXPLAINED=FILE_PATH_CHANGES,RCU_TASKS_TRACE,MISSING_SIGN_OFF
+CONFIGS=(none off on)
+
+work=${1:?the folder of a series}
+repo=$work/repo.git tree=$work/tree passed=$work/passed
+log=$LOGS/patches-${work##*/}
+mkdir -p "$passed"
+mails=("$work"/mails/*.patch)
+export GIT_COMMITTER_NAME=bpf-async GIT_COMMITTER_EMAIL=bpf-async@localhost
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+
+# Without the user's own settings.
+our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
+in_repo() { our_git --git-dir="$repo" "$@"; }
+in_tree() { our_git -C "$tree" "$@"; }
+
+# once STEP CONTENT COMMAND...: unless it has passed for this content.
+once() {
+	local stamp
+	stamp=$passed/$1-$(sha256sum <<<"$2" | cut -c 1-16)
+	shift 2
+	[ ! -e "$stamp" ] || return 0
+	"$@" && touch "$stamp"
+}
+
+# check_out COMMIT: in the work tree in which git am runs and all is built. Only
+# files that differ get a new time stamp.
+check_out() {
+	if ! in_tree rev-parse -q --verify HEAD >/dev/null 2>&1; then
+		need_disk "$work" 2500 "a work tree of the kernel"
+		say "patches: making a work tree of ${work##*/}, about a minute"
+		rm -rf "$tree"
+		in_repo worktree prune && in_repo worktree add -f -q --detach "$tree" base || return
+	fi
+	in_tree am --abort >/dev/null 2>&1 || true
+	in_tree checkout -q -f --detach "$1" && in_tree clean -fdqx
+}
+
+git_am() {
+	check_out base || return
+	in_tree am -q "${mails[@]:1}" || return
+	[ "$(in_tree rev-parse 'HEAD^{tree}')" = "$(in_repo rev-parse 'series^{tree}')" ] || {
+		say "git am gives another tree than that of the series"
+		return 1
+	}
+}
+
+# integrate.py finds everything in place, and the series changes nothing else.
+same_as_integrate() {
+	local said
+	check_out series || return
+	said=$("$SCRIPTS/integrate.py" "$tree" 2>&1) || true
+	rm -f "$tree/.bpf-async-manifest"
+	case $said in
+	*": nothing to do") ;;
+	*"is not supported"*) say "left out: integrate.py does not know this kernel" && return 77 ;;
+	*) say "$said" && in_tree status --short >&2 && return 1 ;;
+	esac
+	diff <("$SCRIPTS/integrate.py" --list | awk '{ print $2 }' | sort) <(in_repo diff --name-only base series | sort) || {
+		say "the series does not change the files that integrate.py changes, see above"
+		return 1
+	}
+}
+
+# Byte by byte, if the base is the source that make tree takes.
+same_as_make_tree() {
+	local made
+	[ "$(in_repo log -1 --format=%an base)" = bpf-async ] ||
+		{ say "left out: the base is your own tree" && return 77; }
+	made=$(KSRC='' "$SCRIPTS/tree.sh")
+	made=${made##*$'\n'}
+	(
+		cd "$made" && export GIT_INDEX_FILE=$work/index && in_repo read-tree series &&
+			in_repo --work-tree=. diff --stat --exit-code &&
+			[ -z "$(in_repo --work-tree=. ls-files -o --exclude-standard -x .bpf-async-manifest)" ]
+	) || {
+		say "the series and make tree differ, see above"
+		return 1
+	}
+}
+
+# get_maintainer reads the file as a whole, and finds both lists for our files.
+maintainers() {
+	local said file
+	check_out series || return
+	in_repo diff --name-only --diff-filter=A base series | while read -r file; do
+		said=$(cd "$tree" && scripts/get_maintainer.pl --no-git --no-git-fallback -f "$file") || return
+		[[ $said =~ bpf@vger && $said =~ rust-for-linux@vger ]] || {
+			say "$file: get_maintainer.pl does not name both lists"
+			return 1
+		}
+	done
+}
+
+if [ -f /usr/share/codespell/dictionary.txt ] || python3 -c 'import codespell_lib' 2>/dev/null; then
+	CODESPELL=(--codespell)
+else
+	CODESPELL=()
+	say "patches: note: no codespell here, so checkpatch looks for fewer misspellings"
+fi
+
+# judge MAIL: what checkpatch prints of it. It counts a character outside of
+# ASCII, as diagrams have, as several.
+judge() {
+	local line number ended=0 bad=0
+	while read -r line; do
+		[[ $line != *" lines checked"* ]] || { ended=1 && continue; }
+		number=${line#"$1:"} && number=${number%%:*}
+		[[ $line == *:LONG_LINE_COMMENT:* ]] && sed -n "${number}p" "$1" | grep -qP '[^\x00-\x7f]' && continue
+		say "${line#"${1%/*}/"}"
+		bad=1
+	done
+	[ "$ended" = 1 ] || { say "checkpatch did not come to its end" && return 1; }
+	return "$bad"
+}
+
+# checkpatch MAIL, and style of the files that it changes.
+style() {
+	local file
+	(cd "$tree" && scripts/checkpatch.pl --strict --terse --show-types "${CODESPELL[@]}" \
+		--ignore "$EXPLAINED" "$1" 2>&1 || true) | judge "$1" || return
+	while read -r file; do
+		case $file in
+		*.rs) rustfmt --check --edition 2021 --config-path "$tree/.rustfmt.toml" "$tree/$file" || return ;;
+		*.c | *.h) (cd "$tree" && python3 -B scripts/kernel-doc -none -Wall -Werror "$file") || return ;;
+		esac
+	done < <(in_tree diff --name-only HEAD~1)
+}
+
+# has FILE TEXT: in the work tree.
+has() { grep -qs "$2" "$tree/$1"; }
+
+fragments() {
+	local impl=c
+	[ "$1" != on ] || impl=rust
+	cat "$ROOT/config/base.config" "$ROOT/config/impl-$impl.config"
+	llvm_agrees || echo 'CONFIG_RUST_INLINE_HELPERS=n'
+	[ "$1" != none ] || echo 'CONFIG_RUST=n'
+}
+
+# compile CONFIG: what is ours, or has lines of ours.
+compile() {
+	local build=$work/build-$1 objects=(kernel/bpf/helpers.o)
+	mkdir -p "$build"
+	fragments "$1" >"$build/fragments"
+	KCONFIG_ALLCONFIG=$build/fragments KCONFIG_CONFIG=$build/.config.new \
+		"${KMAKE[@]}" -C "$tree" O="$build" allnoconfig || return
+	if cmp -s "$build/.config" "$build/.config.new"; then
+		rm "$build/.config.new"
+	else
+		mv "$build/.config.new" "$build/.config"
+	fi
+	if [ "$1" = none ]; then
+		! grep -q '^CONFIG_RUST=y' "$build/.config" || { echo "error: CONFIG_RUST is set" && return 1; }
+	else
+		grep -q '^CONFIG_RUST=y' "$build/.config" || { echo "error: CONFIG_RUST is not set" && return 1; }
+		objects+=(rust/helpers/helpers.o rust/kernel.o)
+	fi
+	if [ "$1" = on ]; then
+		grep -q '^CONFIG_BPF_ASYNC_RUST=y' "$build/.config" ||
+			{ echo "error: CONFIG_BPF_ASYNC_RUST is not set" && return 1; }
+		objects+=(kernel/bpf/async_rust.o)
+		! has samples/rust/Makefile rust_bpf_async || objects+=(samples/rust/rust_bpf_async.o)
+	fi
+	"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget W=1e CLIPPY=1 \
+		CLIPPY_DRIVER="${RUSTC%rustc}clippy-driver" "${objects[@]}"
+}
+
+# One row of the table: a cell for style, one for each configuration.
+patch() {
+	local commit=$1 mail=$2 number=${2##*/} config cell row
+	number=${number:2:2}
+	check_out "$commit" || return
+	content=$(in_repo rev-parse "$commit^{tree}")
+	row=$(printf '%s  %-60s' "$number" "$(in_repo log -1 --format=%s "$commit" | cut -c 1-60)")
+	cell=ok
+	once style "$(sha256sum <"$mail") ${CODESPELL[*]}" style "$mail" >&2 || cell=FAIL
+	row+=$(printf ' %-6s' "$cell")
+	for config in "${CONFIGS[@]}"; do
+		cell=ok
+		if [ "$config" = on ] && ! has kernel/bpf/Kconfig 'config BPF_ASYNC_RUST'; then
+			cell=-
+		elif ! once "$config" "$content $RUSTC_FOUND $CLANG_FOUND $(fragments "$config" | sha256sum)" \
+			logged "patches: $number $config" "$log-$number-$config.log" '  [A-Z]' -- compile "$config"; then
+			grep -m 3 -E '(^|[^a-z_])(fatal )?(error|warning)(\[[A-Z0-9]+\])?:|\*\*\*' "$log-$number-$config.log" >&2 || true
+			say "error: patch $number, $config: does not compile, the log is $log-$number-$config.log"
+			cell=FAIL
+		fi
+		row+=$(printf ' %-8s' "$cell")
+	done
+	echo "$row" >>"$work/table"
+	[[ $row != *FAIL* ]]
+}
+
+rustdoc() {
+	check_out series || return
+	once warnings "$(in_repo rev-parse 'series^{tree}') $RUSTC_FOUND" "$SCRIPTS/warnings.sh" "$work/build-on"
+}
+
+# Of the lines in our own files.
+sparse() {
+	local said
+	have sparse || { say "left out: no sparse here" && return 77; }
+	check_out series || return
+	"${KMAKE[@]}" -C "$tree" O="$work/build-on" -j"$(nproc)" C=2 kernel/bpf/async_rust.o kernel/bpf/helpers.o \
+		rust/helpers/helpers.o >"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
+	grep -q '  CHECK' "$log-sparse.log" || { say "sparse was not run, see $log-sparse.log" && return 1; }
+	said=$(grep -E '(async_rust\.c|bpf_async\.[ch]|rust/helpers/(hrtimer|irq_work|llist|rcu|refcount)\.c):.*(warning|error):' \
+		"$log-sparse.log") || return 0
+	say "$said"
+	return 1
+}
+
+rm -f "$work/table"
+step "patches: git am" git_am
+step "patches: the tree of integrate.py" same_as_integrate
+step "patches: the tree of make tree" same_as_make_tree
+step "patches: MAINTAINERS" maintainers
+mapfile -t commits < <(in_repo rev-list --reverse base..series)
+for i in "${!commits[@]}"; do
+	step "patches: $((i + 1)) of ${#commits[@]}" patch "${commits[i]}" "${mails[i + 1]}"
+done
+step "patches: clippy, W=1, rustdoc and kernel-doc of the whole" rustdoc
+step "patches: sparse" sparse
+printf '    %-60s %-6s %-8s %-8s %s\n' '' style RUST=n switch=n switch=y
+cat "$work/table"
+finish

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Make the mail series from series/: one commit per patch, then git format-patch.
+
+    patches.py --repo REPO --base COMMIT --out FOLDER
+    patches.py --renew
+
+REPO is a bare git repository of ours, which may borrow objects from another one; its branch
+"series" becomes the series on COMMIT. FOLDER gets the mails, in place of those of an earlier run.
+
+--renew writes series/*.diff anew, with the context that our files have now. Where a diff does not
+fit any longer, it has to be made by hand: it is the difference from our files without what the
+patch is about to our files as they are.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import stats
+from integration import anchors, plan, series, tree
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LISTS = ["--to=bpf@vger.kernel.org", "--cc=rust-for-linux@vger.kernel.org"]
+VALUE = re.compile(r"@([\w -]+)@")
+
+
+class GitTree:
+    """What a commit holds, with the part of tree.Tree that the anchors need."""
+
+    def __init__(self, git, commit):
+        self.git, self.commit = git, commit
+        found = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)",
+                                self.read("Makefile") or b"", re.M))
+        numbers = [found.get(key, b"").decode() for key in (b"VERSION", b"PATCHLEVEL", b"SUBLEVEL")]
+        if not all(n.isdecimal() for n in numbers) or self.read("kernel/bpf/helpers.c") is None:
+            raise tree.TreeError(f"commit {commit} holds no kernel: give a git tree of Linux, "
+                                 "whose objects are all there")
+        self.version = ".".join(numbers) + found.get(b"EXTRAVERSION", b"").decode()
+        self.series = (int(numbers[0]), int(numbers[1]))
+
+    def read(self, relative):
+        run = subprocess.run([*self.git, "cat-file", "blob", f"{self.commit}:{relative}"],
+                             capture_output=True, check=False)
+        return run.stdout if run.returncode == 0 else None
+
+
+def identity():
+    """The environment in which git speaks for the caller, without the caller's other settings."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    name, mail = (subprocess.run(["git", "-C", REPOSITORY, "config", key], env=os.environ,
+                                 capture_output=True, text=True, check=False).stdout.strip()
+                  for key in ("user.name", "user.email"))
+    name = os.environ.get("GIT_AUTHOR_NAME") or name
+    mail = os.environ.get("GIT_AUTHOR_EMAIL") or mail
+    if not name or not mail:
+        print("patches: note: git knows no user.name and user.email of yours, "
+              "so the mails have no sender yet", file=sys.stderr)
+        name, mail = "bpf-async", "bpf-async@localhost"
+    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
+            "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail,
+            "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": mail}
+    return env
+
+
+def ident(env):
+    """Author and committer of the commits, at the time of the repository's own last commit: the
+    same files give the same commits."""
+    when = subprocess.run(["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"],
+                          capture_output=True, text=True, check=False).stdout.strip() or "0"
+    return f"{env['GIT_AUTHOR_NAME']} <{env['GIT_AUTHOR_EMAIL']}> {when} +0000"
+
+
+def stream(base, patches, states, who):
+    """The commits, as git fast-import reads them."""
+    yield b"reset refs/heads/series\nfrom " + base.encode() + b"\n\n"
+    for patch, changed in zip(patches, states):
+        message = f"{patch.subject}\n\n{patch.body}\n".encode()
+        yield f"commit refs/heads/series\nauthor {who}\ncommitter {who}\n".encode()
+        yield b"data %d\n%s\n" % (len(message), message)
+        for path, content in sorted(changed.items()):
+            yield f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n"
+        yield b"\n"
+
+
+def values(source, version, patches):
+    """What the cover letter says in numbers: what can be counted here, and what was committed."""
+    copies = {p: c.decode() for p, c in plan.sources(source).items() if p.endswith(".rs")}
+    files, functions, lines, unsafe = stats.rust(source, stats.BPF)
+    found = {"kernel": version, "patches": len(patches), "bpf files": files,
+             "bpf functions": functions, "bpf lines": lines, "bpf unsafe": unsafe,
+             "kunit": sum(len(re.findall(r"#\[test\]", text)) for text in copies.values())}
+    litmus = [p.stem for p in sorted((source / "tests/litmus").glob("*.litmus"))]
+    found["litmus"] = sum("-weak" not in name for name in litmus)
+    found["litmus weak"] = len(litmus) - found["litmus"]
+    results = (source / "docs/results.rst").read_text(encoding="utf-8")
+    for name in ("selftests", "regress"):
+        said = re.search(rf"^ *OK: (.*) \(also in out/{name}\.json\)$", results, re.M)
+        found |= {name: said[1]} if said else {}
+    bench = (source / "docs/bench.rst").read_text(encoding="utf-8")
+    state = re.search(r"printed at commit (\w+)", bench)
+    found["bench state"] = f"on an earlier state of the code, commit {state[1]}" if state else "on this code"
+    for row in re.finditer(r"^    (\S.*?) +~?(\d+) +~?(\d+)   ?\d\.\d\d  ", bench, re.M):
+        found |= {f"c {row[1]}": f"{row[2]:>5}", f"r {row[1]}": f"{row[3]:>5}"}
+    baseline = json.loads((source / "tests/bench/baseline.json").read_text(encoding="utf-8"))
+    found |= {f"n {name}": f"{count:>5}" for name, count in baseline["operations"].items()}
+    return found
+
+
+def cover(text, known):
+    text = series.uncommented(text).strip("\n")
+    unknown = sorted({name for name in VALUE.findall(text) if name not in known})
+    if unknown:
+        raise series.SeriesError([f"cover.txt: there is no value @{name}@" for name in unknown])
+    text = VALUE.sub(lambda match: str(known[match[1]]), text).replace("@@", "@")
+    subject, _, body = text.partition("\n")
+    problems = list(series.wide_lines("cover.txt", subject, body))
+    if problems:
+        raise series.SeriesError(problems)
+    return text + "\n"
+
+
+def mails(git, env, base, out, number):
+    """format-patch into a new folder, which then takes the place of the old one."""
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    subprocess.run([*git, "format-patch", "-q", "--rfc", "--subject-prefix=PATCH bpf-next", "--no-signature",
+                    "--cover-letter", "--cover-from-description=subject", f"--base={base}", *LISTS,
+                    "-o", part, f"{base}..series"], env=env, check=True)
+    made = sorted(part.glob("*.patch"))
+    if len(made) != number + 1:
+        raise series.SeriesError([f"git format-patch made {len(made)} mails of {number} patches"])
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repo", type=Path)
+    parser.add_argument("--base", metavar="COMMIT")
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
+    parser.add_argument("--renew", action="store_true")
+    parser.add_argument("--source", type=Path, default=REPOSITORY, metavar="DIR",
+                        help="the repository to take from (default: this one)")
+    args = parser.parse_args(argv)
+    if not args.renew and not (args.repo and args.base and args.out):
+        parser.error("give --repo, --base and --out, or --renew")
+    git = ["git", f"--git-dir={args.repo}"]
+    try:
+        table = anchors.load(args.source / "integration/anchors.toml")
+        copies = plan.sources(args.source)
+        patches = series.load(args.source / "series", table)
+        series.check(patches, table, copies)
+        if args.renew:
+            series.renew(patches, copies)
+            return 0
+        base = GitTree(git, args.base)
+        if base.series not in table.kernels:
+            print(f"patches: note: the base is Linux {base.version}, the series was made for "
+                  + " or ".join(f"{major}.{minor}" for major, minor in table.kernels), file=sys.stderr)
+        states = series.states(patches, table, copies, base)
+        letter = cover((args.source / "series/cover.txt").read_text(encoding="utf-8"),
+                       values(args.source, base.version, patches))
+        env = identity()
+        subprocess.run([*git, "fast-import", "--quiet", "--force"], env=env, check=True,
+                       input=b"".join(stream(args.base, patches, states, ident(env))))
+        subprocess.run([*git, "config", "branch.series.description", letter], env=env, check=True)
+        mails(git, env, args.base, args.out, len(patches))
+    except (series.SeriesError, plan.Refused) as error:
+        for problem in error.problems:
+            print(f"patches: {problem}", file=sys.stderr)
+        print("error: no mails were made; fix what is named above", file=sys.stderr)
+        return 1
+    except (tree.TreeError, anchors.TableError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"error: git {error.cmd[2]} failed; see above", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

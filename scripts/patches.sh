@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# [BASE=/path/to/git/tree] [CHECK=1] patches.sh: the repository as a mail series,
+# made from series/, on the commit that is checked out in BASE (default: the
+# source of make kernel, as a git tree in the cache). BASE is only read. The
+# folder with the mails is the last line of stdout.
+
+. "$(dirname "$0")/lib.sh"
+
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+
+# Without the user's own settings.
+our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
+
+# Debian's source as a commit that is the same wherever it is made. One pack
+# instead of a file for each file: that is what the threshold does.
+from_source() {
+	local pristine tree commit index=$CACHE/patches/index
+	pristine=$("$SCRIPTS/source.sh")
+	pristine=${pristine##*$'\n'}
+	name=${pristine##*/linux-} work=$CACHE/patches/${pristine##*/linux-}
+	repo=$work/repo.git
+	mkdir -p "$work"
+	lock "$work.lock" "the series on $name"
+	our_git --git-dir="$repo" rev-parse -q --verify base >/dev/null 2>&1 && return
+	need_disk "$CACHE" 600 "a git tree of the kernel's source"
+	say "patches: making a git tree of Linux $name, about a minute"
+	rm -rf "$repo" "$index"
+	our_git init -q --bare "$repo"
+	GIT_INDEX_FILE=$index our_git --git-dir="$repo" --work-tree="$pristine" \
+		-c core.bigFileThreshold=1 -c core.compression=1 add -A -f "$pristine"
+	tree=$(GIT_INDEX_FILE=$index our_git --git-dir="$repo" write-tree)
+	rm -f "$index"
+	commit=$(GIT_AUTHOR_NAME=bpf-async GIT_AUTHOR_EMAIL=bpf-async@localhost GIT_AUTHOR_DATE='@1 +0000' \
+		GIT_COMMITTER_NAME=bpf-async GIT_COMMITTER_EMAIL=bpf-async@localhost GIT_COMMITTER_DATE='@1 +0000' \
+		our_git --git-dir="$repo" commit-tree -m "Linux $name" "$tree")
+	our_git --git-dir="$repo" update-ref refs/heads/base "$commit"
+}
+
+# A repository of our own that borrows the user's objects.
+from_base() {
+	local commit objects shallow
+	[ -d "$BASE" ] || die "BASE=$BASE is not a directory" "name a git tree of Linux"
+	commit=$(git -C "$BASE" rev-parse -q --verify 'HEAD^{commit}') ||
+		die "BASE=$BASE is no git tree with a commit" "name a git tree of Linux, or leave BASE out"
+	objects=$(git -C "$BASE" rev-parse --path-format=absolute --git-path objects)
+	shallow=$(git -C "$BASE" rev-parse --path-format=absolute --git-path shallow)
+	[ -z "$(git --no-optional-locks -C "$BASE" status --porcelain --untracked-files=no)" ] ||
+		say "patches: note: BASE has uncommitted changes, the series is on what is committed"
+	name=$(basename "$(realpath "$BASE")")-$(realpath "$BASE" | sha256sum | cut -c 1-8)
+	work=$CACHE/patches/$name
+	repo=$work/repo.git
+	mkdir -p "$work"
+	lock "$work.lock" "the series on $name"
+	[ -d "$repo" ] || our_git init -q --bare "$repo"
+	echo "$objects" >"$repo/objects/info/alternates"
+	if [ -f "$shallow" ]; then cp "$shallow" "$repo/shallow"; else rm -f "$repo/shallow"; fi
+	our_git --git-dir="$repo" update-ref refs/heads/base "$commit"
+}
+
+make_cache
+case ${CHECK:=} in
+'' | 0 | 1) ;;
+*) die "CHECK is empty or 1, not '$CHECK'" "say for instance CHECK=1" ;;
+esac
+mkdir -p "$CACHE/patches"
+if [ -n "${BASE:-}" ]; then from_base; else from_source; fi
+"$SCRIPTS/patches.py" --repo "$repo" --base "$(our_git --git-dir="$repo" rev-parse base)" --out "$work/mails"
+say "patches: $(($(find "$work/mails" -name '*.patch' | wc -l) - 1)) patches and a cover letter on $name"
+[ "$CHECK" != 1 ] || "$SCRIPTS/patches-check.sh" "$work" >&2
+echo "$work/mails"
