@@ -4,6 +4,7 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -231,6 +232,35 @@ class Real(unittest.TestCase):
                 text = pristine.read(spec.path).decode("utf-8", "surrogateescape")
                 wanted[spec.path] = spec.insert(text, pristine.series).encode("utf-8", "surrogateescape")
             self.assertEqual(last, wanted)
+
+
+class ReadersOfTheRfc(unittest.TestCase):
+    """docs/rfc.rst names nothing that is not there."""
+
+    def setUp(self):
+        self.text = (REPOSITORY / "docs/rfc.rst").read_text()
+
+    def test_each_literal_is_in_the_repository(self):
+        names = git("ls-files", "--cached", "--others", "--exclude-standard", "Makefile", "rust", "tests",
+                    where=REPOSITORY).split("\n")
+        files = "\n".join([*names, *((REPOSITORY / n).read_text(errors="replace") for n in names
+                                     if (REPOSITORY / n).is_file() and "test_series" not in n)])
+        literals = set(re.findall(r"``(.+?)``", self.text))
+        self.assertGreater(len(literals), 30)
+
+        def there(literal):
+            if literal.endswith("/"):
+                return (REPOSITORY / literal).is_dir()
+            target = re.match(r"make ([a-z]+)", literal)
+            words = [f"{target[1]}: ##"] if target else literal.split("::")
+            return all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", files) for word in words)
+
+        self.assertEqual([literal for literal in sorted(literals) if not there(literal)], [])
+
+    def test_each_case_has_a_result(self):
+        results = (REPOSITORY / "docs/results.rst").read_text()
+        for case in set(re.findall(r"\bH\d+\b", self.text)):
+            self.assertRegex(results, rf"(?m)^    {case} ")
 
 
 if __name__ == "__main__":
