@@ -115,26 +115,29 @@ else
 	say "patches: note: no codespell here, so checkpatch looks for fewer misspellings"
 fi
 
-# judge MAIL: what checkpatch prints of it. It counts a character outside of
-# ASCII, as diagrams have, as several.
-judge() {
-	local line number ended=0 bad=0
+# checkpatch MAIL. It counts a character outside of ASCII, as diagrams have, as
+# several. Its exit status is 1 if it has something to say.
+checkpatch() {
+	local line number bad=0 said
+	said=$(cd "$tree" && scripts/checkpatch.pl --strict --no-summary --terse --show-types "${CODESPELL[@]}" \
+		--ignore "$EXPLAINED" "$1" 2>"$log-checkpatch.log") || [ $? = 1 ] || {
+		say "checkpatch did not come to its end, see $log-checkpatch.log"
+		return 1
+	}
 	while read -r line; do
-		[[ $line != *" lines checked"* ]] || { ended=1 && continue; }
+		[ -n "$line" ] || continue
 		number=${line#"$1:"} && number=${number%%:*}
 		[[ $line == *:LONG_LINE_COMMENT:* ]] && sed -n "${number}p" "$1" | grep -qP '[^\x00-\x7f]' && continue
 		say "${line#"${1%/*}/"}"
 		bad=1
-	done
-	[ "$ended" = 1 ] || { say "checkpatch did not come to its end" && return 1; }
+	done <<<"$said"
 	return "$bad"
 }
 
-# checkpatch MAIL, and style of the files that it changes.
+# style MAIL: of it, and of the files that it changes.
 style() {
 	local file
-	(cd "$tree" && scripts/checkpatch.pl --strict --terse --show-types "${CODESPELL[@]}" \
-		--ignore "$EXPLAINED" "$1" 2>&1 || true) | judge "$1" || return
+	checkpatch "$1" || return
 	while read -r file; do
 		case $file in
 		*.rs) rustfmt --check --edition 2021 --config-path "$tree/.rustfmt.toml" "$tree/$file" || return ;;

@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .anchors import MismatchError
+from .anchors import ForeignInsertionError, MismatchError
 from .plan import Refused
 
 NAME = re.compile(r"(\d\d)-[\w-]+\.txt")
@@ -203,9 +203,12 @@ def states(patches, table, copies, tree):
             if text is None:
                 problems.append(f"{path}: no such file in kernel {tree.version}")
                 continue
+            text = text.decode("utf-8", "surrogateescape")
             try:
-                text = spec.insert(text.decode("utf-8", "surrogateescape"), tree.series)
-                changed[path] = text.encode("utf-8", "surrogateescape")
+                specs[path].refuse_traces(text)
+                changed[path] = spec.insert(text, tree.series).encode("utf-8", "surrogateescape")
+            except ForeignInsertionError as error:
+                problems.append(f"{path}: holds insertions of ours already, {error}")
             except MismatchError as error:
                 problems += [f"{path}: {m} (kernel {tree.version})" for m in error.mismatches]
         problems += [f"{path}: is a file of kernel {tree.version} already"

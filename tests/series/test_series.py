@@ -173,6 +173,13 @@ class Made(unittest.TestCase):
         git("commit", "-q", "-a", "-m", "other", where=self.base)
         self.refuse('kernel/bpf/code.c: anchor "first" matched 0 times')
 
+    def test_base_that_has_the_series_already(self):
+        self.make()
+        shutil.rmtree(self.top / "mails")
+        git("pull", "-q", self.repo, "series", where=self.base)
+        self.refuse("kernel/bpf/ours.c: is a file of kernel 7.3.4 already",
+                    "kernel/bpf/code.c: holds insertions of ours already")
+
     def test_base_that_is_no_kernel(self):
         git("rm", "-q", "Makefile", where=self.base)
         git("commit", "-q", "-m", "none", where=self.base)
@@ -231,7 +238,7 @@ class Real(unittest.TestCase):
             for spec in self.table.files:
                 text = pristine.read(spec.path).decode("utf-8", "surrogateescape")
                 wanted[spec.path] = spec.insert(text, pristine.series).encode("utf-8", "surrogateescape")
-            self.assertEqual(last, wanted)
+            self.assertEqual([p for p in sorted({*last, *wanted}) if last.get(p) != wanted.get(p)], [])
 
 
 class ReadersOfTheRfc(unittest.TestCase):
