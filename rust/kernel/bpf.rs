@@ -3,8 +3,8 @@
 //! BPF timers (`bpf_timer`) and work items (`bpf_wq`).
 //!
 //! A program reaches an object through one pointer in a map value, and uses it from any context,
-//! NMI included, without a lock. This is the Rust implementation of the `struct bpf_async_cb` part of
-//! `kernel/bpf/helpers.c`:
+//! NMI included, without a lock. This is the Rust implementation of the `struct bpf_async_cb` part
+//! of `kernel/bpf/helpers.c`:
 //!
 //! - `helpers`: what C calls.
 //! - `timer`, `work`: the two kinds of objects.

@@ -2,8 +2,8 @@
 
 //! Work that runs in hard interrupt context.
 //!
-//! An `irq_work` can be queued from any context, NMI included. The function of one that was set up with
-//! `IRQ_WORK_INIT_HARD()` runs on the same CPU as soon as interrupts are enabled there.
+//! An `irq_work` can be queued from any context, NMI included. The function of one that was set up
+//! with `IRQ_WORK_INIT_HARD()` runs on the same CPU as soon as interrupts are enabled there.
 //!
 //! C header: [`include/linux/irq_work.h`](srctree/include/linux/irq_work.h)
 
@@ -17,7 +17,8 @@ use crate::bindings;
 ///
 /// # Safety
 ///
-/// - `work` must be set up, and must stay valid until `irq_work_sync()` has returned after the last call.
+/// - `work` must be set up, and must stay valid until `irq_work_sync()` has returned after the last
+///   call.
 /// - It must be sound to call its function until then.
 ///
 /// # Context

@@ -64,7 +64,8 @@ impl RawList {
     /// # Safety
     ///
     /// - `node` must be valid and on no list.
-    /// - Until a [`RawBatch`] returns it, it must stay where it is, and not be added to another list.
+    /// - Until a [`RawBatch`] returns it, it must stay where it is, and not be added to another
+    ///   list.
     #[doc(alias = "llist_add")]
     #[inline]
     pub unsafe fn add(&self, node: NonNull<bindings::llist_node>) -> bool {

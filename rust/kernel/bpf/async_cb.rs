@@ -17,9 +17,9 @@
 //! its slot. An operation that is deferred, and a work item that is pending or running, hold a
 //! reference.
 //!
-//! An operation can find the object just before `cancel_and_free()` detaches it, and start the timer
-//! afterwards. The timer function then finds no callback, and the timer is cancelled once more after
-//! the grace period, when no context can start it.
+//! An operation can find the object just before `cancel_and_free()` detaches it, and start the
+//! timer afterwards. The timer function then finds no callback, and the timer is cancelled once
+//! more after the grace period, when no context can start it.
 //!
 //! # No callback begins after `cancel_and_free()`
 //!
@@ -89,9 +89,9 @@ pub(crate) trait AsyncCallback: Callback {
 ///
 /// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
 ///   `kfree()` accepts.
-/// - A container must stay valid until a grace period after `cancel_and_free()` has returned for each of
-///   its objects. An inner map can break this if a program uses a stale value, in C as here: see "Known
-///   limits" in Documentation/bpf/rust_async.rst.
+/// - A container must stay valid until a grace period after `cancel_and_free()` has returned for
+///   each of its objects. An inner map can break this if a program uses a stale value, in C as
+///   here: see "Known limits" in Documentation/bpf/rust_async.rst.
 pub(crate) unsafe trait Container: Sync {
     /// Allocates memory for an object.
     ///
@@ -143,7 +143,7 @@ pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
 ///
 /// # Invariants
 ///
-/// `container` is NULL or points to a valid `C::Container`. It is NULL before `callback` is `FREED`.
+/// `container` is NULL, as before `callback` is `FREED`, or points to a valid `C::Container`.
 #[doc(alias = "bpf_async_cb")]
 #[repr(C)]
 pub(crate) struct AsyncCb<P, C> {
@@ -166,8 +166,8 @@ static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
 ///
 /// # Invariants
 ///
-/// The fields come from one object for which `cancel_and_free()` had not returned when the read side
-/// began.
+/// The fields come from one object for which `cancel_and_free()` had not returned when the read
+/// side began.
 pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
     /// The callback.
     pub(crate) callback: C::Borrowed<'g>,
@@ -182,8 +182,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// - The caller must hold a reference, which it gives up. The object may be freed when its last read
-    ///   side ends, or at once if there is none.
+    /// - The caller must hold a reference, which it gives up. The object may be freed when its last
+    ///   read side ends, or at once if there is none.
     /// - `call_rcu()` must be allowed: interrupts are enabled, or this is a drain.
     #[doc(alias = "bpf_async_refcount_put")]
     #[inline]
@@ -199,8 +199,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// `this` must be the head of an object, to which the caller holds a reference. The caller must be a
-    /// drain.
+    /// `this` must be the head of an object, to which the caller holds a reference. The caller must
+    /// be a drain.
     #[doc(alias = "bpf_async_process_op")]
     #[inline]
     unsafe fn process_op(this: NonNull<Self>, op: Op) {
@@ -255,8 +255,8 @@ impl<P, C> AsyncCb<P, C> {
     ///
     /// # Safety
     ///
-    /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`, with a provenance for all
-    /// of it, as a pointer that comes from C has.
+    /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`, with a provenance for
+    /// all of it, as a pointer that comes from C has.
     #[inline]
     pub(crate) unsafe fn from_payload<'a>(payload: *mut P) -> &'a Self {
         // SAFETY: By the safety requirements, the payload is that of an object.
@@ -296,11 +296,11 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
 #[repr(transparent)]
 pub(crate) struct Slot<P: Payload<C>, C: AsyncCallback>(Atomic<*mut AsyncCb<P, C>>);
 
-// SAFETY: A slot may be used by any thread: payloads are locked or atomic on the C side, as `Payload`
-// requires, owners of callbacks are `Send`, and callbacks are called in any thread.
+// SAFETY: A slot may be used by any thread: payloads are locked or atomic on the C side, as
+// `Payload` requires, owners of callbacks are `Send`, and callbacks are called in any thread.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Send for Slot<P, C> {}
-// SAFETY: Each operation on a slot is an atomic operation on its pointer. What several threads then share
-// are payloads, which are locked or atomic, and callbacks, which are `Sync`.
+// SAFETY: Each operation on a slot is an atomic operation on its pointer. What several threads then
+// share are payloads, which are locked or atomic, and callbacks, which are `Sync`.
 unsafe impl<P: Payload<C>, C: AsyncCallback> Sync for Slot<P, C> {}
 
 impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
@@ -360,8 +360,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             (&raw mut (*cb).value).write(value);
             P::setup(&raw mut (*cb).payload, config);
         }
-        // Full: publishes the object, and orders that before the look at the container below. Either
-        // the closing container sees the object, or it is seen closed here.
+        // Full: publishes the object, and orders that before the look at the container below.
+        // Either the closing container sees the object, or it is seen closed here.
         // Litmus: init-closed, slot-publish.
         // INVARIANT: The reference of the new object becomes the slot's.
         if self.0.cmpxchg(null_mut(), cb, Full).is_err() {
@@ -392,7 +392,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// Interrupts must be disabled, or this be an NMI: [`must_defer`] has returned true.
     #[inline(never)]
     pub(crate) unsafe fn defer(&self, op: Op) -> Result {
-        // SAFETY: An RCU grace period waits for the region with interrupts disabled, and for the NMI.
+        // SAFETY: An RCU grace period waits for a region with interrupts disabled and for an NMI.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if op.as_start().is_some() && !cb.callback.is_set() {

@@ -2,8 +2,9 @@
 
 //! Timers and work items behind `bpf_timer` and `bpf_wq` with callbacks in Rust, for modules.
 //!
-//! The objects and callbacks of one user belong to a [`Domain`], as readers of SRCU belong to an SRCU
-//! domain. Dropping the domain waits for all of them, so that the code of a module can go away.
+//! The objects and callbacks of one user belong to a [`Domain`], as readers of SRCU belong to an
+//! SRCU domain. Dropping the domain waits for all of them, so that the code of a module can go
+//! away.
 
 use super::{
     async_cb::{
@@ -53,13 +54,13 @@ use core::{
 
 /// A callback.
 ///
-/// It is dropped in softirq or task context, or by `set_callback()` if that fails, so its destructor must
-/// not sleep.
+/// It is dropped in softirq or task context, or by `set_callback()` if that fails, so its
+/// destructor must not sleep.
 pub trait AsyncFn: Send + Sync + 'static {
     /// Runs in softirq context for a timer, and in task context for a work item.
     ///
-    /// A work item may sleep. It runs in an RCU Tasks Trace read side with migration disabled, so it must
-    /// not wait for a grace period of that flavour, and delays all of them while it sleeps.
+    /// A work item may sleep. It runs in an RCU Tasks Trace read side with migration disabled, so
+    /// it must not wait for a grace period of that flavour, and delays all of them while it sleeps.
     fn call(&self);
 }
 
@@ -67,11 +68,11 @@ pub trait AsyncFn: Send + Sync + 'static {
 ///
 /// Dropping the domain sleeps until the timers and work items were dropped and no callback is left.
 /// Declare it as the last field of a struct, because the fields of a struct are dropped in order. A
-/// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`, or by
-/// setting another callback.
+/// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`,
+/// or by setting another callback.
 ///
-/// What it waits for are callbacks and their destructors, not other code of the module that drops a timer
-/// or work item.
+/// What it waits for are callbacks and their destructors, not other code of the module that drops a
+/// timer or work item.
 pub struct Domain {
     // Dropped before `_wait`.
     live: Arc<Live>,
@@ -95,8 +96,8 @@ impl Domain {
     ///
     /// # Safety
     ///
-    /// - The module that has the code of the callbacks must drop the domain before it is unloaded: the domain
-    ///   must not be leaked.
+    /// - The module that has the code of the callbacks must drop the domain before it is unloaded:
+    ///   the domain must not be leaked.
     /// - No callback of the domain may own it, not even through an `Arc`.
     pub unsafe fn new() -> Result<Self> {
         let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
@@ -123,8 +124,8 @@ impl Drop for Wait {
 
 /// A callback in Rust.
 ///
-/// Only code of the core kernel drops it: the destructor of `function`, which can be that of a module,
-/// has returned before `_live` is dropped.
+/// Only code of the core kernel drops it: the destructor of `function`, which can be that of a
+/// module, has returned before `_live` is dropped.
 #[repr(C)]
 struct RustCallback {
     rcu: Opaque<bindings::callback_head>,
@@ -136,7 +137,7 @@ static_assert!(offset_of!(RustCallback, rcu) == 0);
 
 // SAFETY: An `AsyncFn` is `Send`. RCU uses `rcu` in any thread.
 unsafe impl Send for RustCallback {}
-// SAFETY: An `AsyncFn` is `Sync`. Only the context that takes the callback out of its cell uses `rcu`.
+// SAFETY: An `AsyncFn` is `Sync`. Only the context that takes the owner out of a cell uses `rcu`.
 unsafe impl Sync for RustCallback {}
 
 impl RustCallback {
@@ -144,7 +145,7 @@ impl RustCallback {
     ///
     /// # Safety
     ///
-    /// RCU calls this with the `rcu_head` of a callback, to which `release` has passed on a reference.
+    /// RCU calls this with the `rcu_head` of a callback whose owner was released.
     #[inline(never)]
     unsafe extern "C" fn free(rcu: *mut bindings::callback_head) {
         // CAST: The `rcu_head` is the first field.
@@ -162,7 +163,7 @@ impl RustCallback {
 /// There is one owner of the callback.
 struct Owner(Arc<RustCallback>);
 
-// SAFETY: A `RustCallback` is aligned for a pointer. Its reference is dropped a grace period after `release`.
+// SAFETY: A `RustCallback` is aligned for a pointer. RCU delays what `release` does.
 unsafe impl Callback for Owner {
     type Borrowed<'a> = ArcBorrow<'a, RustCallback>;
 
@@ -171,15 +172,15 @@ unsafe impl Callback for Owner {
     }
 
     unsafe fn borrow<'a>(ptr: *mut c_void) -> ArcBorrow<'a, RustCallback> {
-        // SAFETY: The pointer comes from `Arc::into_raw`. The caller is an RCU reader that began before
-        // `release`, so the owner's reference is not dropped during `'a`.
+        // SAFETY: The pointer comes from `Arc::into_raw`. The caller is an RCU reader that began
+        // before `release`, so the owner's reference is not dropped during `'a`.
         unsafe { ArcBorrow::from_raw(ptr.cast()) }
     }
 
     unsafe fn release(ptr: *mut c_void) {
         // CAST: The `rcu_head` is the first field.
-        // SAFETY: By the type invariants there is one owner, and it is released once. `free` is part of the
-        // core kernel. The cells here release no callback in NMI, see `AsyncTimer`.
+        // SAFETY: By the type invariants there is one owner, and it is released once. `free` is
+        // part of the core kernel. The cells here release no callback in NMI, see `AsyncTimer`.
         unsafe { call_rcu_hurry(ptr.cast(), RustCallback::free) };
     }
 }
@@ -288,9 +289,9 @@ impl<P: Payload<Owner>> Object<P> {
 
 /// A timer with a callback in Rust.
 ///
-/// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must not be
-/// dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted; on `PREEMPT_RT`
-/// only in task context with interrupts enabled.
+/// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must
+/// not be dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted; on
+/// `PREEMPT_RT` only in task context with interrupts enabled.
 ///
 /// # Examples
 ///

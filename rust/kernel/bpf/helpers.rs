@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What C calls: the bodies of the BPF helpers and kfuncs, the functions of timers and work items, and
-//! the drains.
+//! What C calls: the bodies of the BPF helpers and kfuncs, the functions of timers and work items,
+//! and the drains.
 //!
 //! Errors become errno here and nowhere else.
 //!
@@ -39,15 +39,16 @@ static_assert!(align_of::<TimerSlot>() == align_of::<bindings::bpf_timer>());
 static_assert!(size_of::<WqSlot>() <= size_of::<bindings::bpf_wq>());
 static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
 
-// The slab caches of 128 and 96 bytes, unless lockdep adds to `struct work_struct`. In C both kinds need
-// the one of 192 bytes.
+// The slab caches of 128 and 96 bytes, unless lockdep adds to `struct work_struct`. In C both kinds
+// need the one of 192 bytes.
 static_assert!(
     !cfg!(CONFIG_X86_64)
         || size_of::<AsyncCb<Timer, ProgCallback>>() <= 128
             && (cfg!(CONFIG_LOCKDEP) || size_of::<AsyncCb<WorkItem, ProgCallback>>() <= 96)
 );
 
-// `Mode` has the bits of `bpf_timer_start()`'s flags, except that its bit 0 stands for a relative expiry.
+// `Mode` has the bits of `bpf_timer_start()`'s flags, except that its bit 0 stands for a relative
+// expiry.
 const ABS: u64 = bindings::BPF_F_TIMER_ABS as u64;
 const PIN: u64 = bindings::BPF_F_TIMER_CPU_PIN as u64;
 static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
@@ -56,8 +57,8 @@ static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
 ///
 /// # Safety
 ///
-/// `slot` must be that of a `struct bpf_timer` or `struct bpf_wq`, whichever `P` is, in a value that
-/// is valid for `'a`.
+/// `slot` must be that of a `struct bpf_timer` or `struct bpf_wq`, whichever `P` is, in a value
+/// that is valid for `'a`.
 #[inline]
 unsafe fn slot<'a, P: Payload<ProgCallback>, T>(slot: *mut T) -> &'a Slot<P, ProgCallback> {
     // CAST: The slot is one pointer at the beginning of the struct, and NULL in a new value.
@@ -78,8 +79,8 @@ unsafe extern "C" fn bpf_async_timer_init(
 ) -> c_int {
     from_result(|| {
         let clock = Clock::from_id(flags).ok_or(EINVAL)?;
-        // SAFETY: Map and value are valid while the program runs, and the values have a timer. A map
-        // meets the requirements of a container.
+        // SAFETY: Map and value are valid while the program runs, and the values have a timer. A
+        // map meets the requirements of a container.
         unsafe {
             let map = Map::from_ptr(map);
             slot::<Timer, _>(timer).init(map, map.value_of_timer(timer), clock)?;
@@ -92,8 +93,8 @@ unsafe extern "C" fn bpf_async_timer_init(
 ///
 /// # Safety
 ///
-/// Called for the BPF program of `aux`. The verifier has checked that `timer` is in a valid value, and
-/// that `callback_fn` is a callback of this program for it.
+/// Called for the BPF program of `aux`. The verifier has checked that `timer` is in a valid value,
+/// and that `callback_fn` is a callback of this program for it.
 #[export]
 unsafe extern "C" fn bpf_async_timer_set_callback(
     timer: *mut bindings::bpf_timer,
@@ -191,8 +192,8 @@ unsafe extern "C" fn bpf_async_wq_init(
         if flags != 0 {
             return Err(EINVAL);
         }
-        // SAFETY: Map and value are valid while the program runs, and the values have a work item. A
-        // map meets the requirements of a container.
+        // SAFETY: Map and value are valid while the program runs, and the values have a work item.
+        // A map meets the requirements of a container.
         unsafe {
             let map = Map::from_ptr(map);
             slot::<WorkItem, _>(wq).init(map, map.value_of_wq(wq), ())?;
@@ -273,8 +274,8 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
         let cpu = crate::container_of!(work, bindings::bpf_async_cpu, work);
         Cpu::from_ptr(cpu)
     };
-    // SAFETY: This is a hard interrupt of this CPU. Such an interrupt has interrupted no holder of these
-    // locks, which disable interrupts.
+    // SAFETY: This is a hard interrupt of this CPU. Such an interrupt has interrupted no holder of
+    // these locks, which disable interrupts.
     unsafe { cpu.drain(cpu) };
 }
 
@@ -293,8 +294,8 @@ unsafe extern "C" fn bpf_async_drain_cpu(cpu: *mut bindings::bpf_async_cpu) {
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Task context, interrupts are disabled, and no lock is
-/// held.
+/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Task context, interrupts are disabled, and no
+/// lock is held.
 #[export]
 unsafe extern "C" fn bpf_async_drain_overflow(cpu: *mut bindings::bpf_async_cpu) {
     // SAFETY: `cpu` is a per-CPU variable, and the context is as the caller guarantees.

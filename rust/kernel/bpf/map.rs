@@ -59,7 +59,8 @@ impl Map {
     ///
     /// Any context; Full.
     ///
-    /// The C function asserts `rcu_read_lock()`; here the caller can have preemption disabled instead.
+    /// The C function asserts `rcu_read_lock()`; here the caller can have preemption disabled
+    /// instead.
     #[doc(alias = "bpf_map_inc_not_zero")]
     #[inline]
     pub(crate) fn tryget(&self) -> Option<MapRef> {
@@ -82,7 +83,8 @@ impl Map {
         let (map_type, key_size) = unsafe { ((*self.0.get()).map_type, (*self.0.get()).key_size) };
 
         if map_type == bindings::bpf_map_type_BPF_MAP_TYPE_ARRAY {
-            // SAFETY: The type says that the map is an array. The helper only computes with `value`.
+            // SAFETY: The type says that the map is an array. The helper only computes with
+            // `value`.
             index.write(unsafe { bindings::bpf_async_array_index(self.0.get(), value) });
             return index.as_mut_ptr().cast();
         }
@@ -142,11 +144,12 @@ impl Drop for MapRef {
 
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
-// - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an element
-//   is deleted. A program that uses the map has a reference to it, and an inner map is freed a grace
-//   period after its last reference. The exception is a stale value: a program that looks up a value,
-//   deletes it, and initialises a new object in it. The slot is then empty only when the memory of
-//   the value is used again or freed; see "Known limits" in Documentation/bpf/rust_async.rst.
+// - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an
+//   element is deleted. A program that uses the map has a reference to it, and an inner map is
+//   freed a grace period after its last reference. The exception is a stale value: a program that
+//   looks up a value, deletes it, and initialises a new object in it. The slot is then empty only
+//   when the memory of the value is used again or freed; see "Known limits" in
+//   Documentation/bpf/rust_async.rst.
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.

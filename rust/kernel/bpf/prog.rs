@@ -71,8 +71,8 @@ pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {
 ///
 /// # Safety
 ///
-/// `node` must have been given to [`defer_put`] and have been taken off the list. The caller must be a
-/// drain.
+/// `node` must have been given to [`defer_put`] and have been taken off the list. The caller must
+/// be a drain.
 pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
     // SAFETY: `put_last` passed on the node, and the reference with it.
     unsafe {
@@ -93,9 +93,9 @@ pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
 #[cold]
 #[inline(never)]
 unsafe fn put_last(aux: *mut bindings::bpf_prog_aux) {
-    // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes a reference
-    // meanwhile, it never drops the last one, which is on the list. The CPU stays the same and online
-    // until its `irq_work` is raised, also on PREEMPT_RT.
+    // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes a
+    // reference meanwhile, it never drops the last one, which is on the list. The CPU stays the
+    // same and online until its `irq_work` is raised, also on PREEMPT_RT.
     unsafe {
         bindings::bpf_async_preempt_disable();
         defer_put(NonNull::new_unchecked(bindings::bpf_async_aux_node(aux)));
@@ -115,8 +115,8 @@ pub(crate) struct Subprog<'a>(
 );
 
 impl<'a> Subprog<'a> {
-    /// Returns the subprogram of the program with this `aux` whose code begins at `function`: a linear
-    /// search.
+    /// Returns the subprogram of the program with this `aux` whose code begins at `function`: a
+    /// linear search.
     ///
     /// # Safety
     ///
@@ -184,8 +184,8 @@ impl<'a> Subprog<'a> {
 ///
 /// # Safety
 ///
-/// `func` must be the code of a subprogram that the verifier has checked as a callback for values of
-/// `map`, and must be protected. `value` must be a value of `map`.
+/// `func` must be the code of a subprogram that the verifier has checked as a callback for values
+/// of `map`, and must be protected. `value` must be a value of `map`.
 #[inline]
 unsafe fn call(func: bindings::bpf_callback_t, map: &Map, value: *mut c_void) {
     let mut index = MaybeUninit::uninit();
@@ -236,9 +236,10 @@ impl Drop for ProgCallback {
     }
 }
 
-// SAFETY: A `struct bpf_prog` is aligned for a pointer. A program and its subprograms are freed an RCU grace
-// period after the last reference was put; if it is sleepable, an RCU Tasks Trace grace period, which
-// includes one of RCU. What is used of them is constant. A reference can be dropped in any context.
+// SAFETY: A `struct bpf_prog` is aligned for a pointer. A program and its subprograms are freed an
+// RCU grace period after the last reference was put; if it is sleepable, an RCU Tasks Trace grace
+// period, which includes one of RCU. What is used of them is constant. A reference can be dropped
+// in any context.
 unsafe impl Callback for ProgCallback {
     type Borrowed<'a> = Subprog<'a>;
 
@@ -249,8 +250,8 @@ unsafe impl Callback for ProgCallback {
 
     #[inline]
     unsafe fn borrow<'a>(ptr: *mut c_void) -> Subprog<'a> {
-        // INVARIANT: The caller is an RCU reader that began before the reference was dropped. RCU keeps
-        // the program for `'a`.
+        // INVARIANT: The caller is an RCU reader that began before the reference was dropped. RCU
+        // keeps the program for `'a`.
         // SAFETY: `into_raw` does not return NULL.
         Subprog(unsafe { NonNull::new_unchecked(ptr.cast()) }, PhantomData)
     }

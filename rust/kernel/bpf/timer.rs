@@ -200,15 +200,15 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
 impl<C: TimerCallback> Slot<Timer, C> {
     /// Starts the timer, or moves its expiry.
     ///
-    /// If it is not queued, it takes no reference: an object that is freed meanwhile is cancelled once
-    /// more after the grace period that this read side delays.
+    /// If it is not queued, it takes no reference: an object that is freed meanwhile is cancelled
+    /// once more after the grace period that this read side delays.
     ///
     /// # Errors
     ///
     /// - `EINVAL` if there is no timer, or no callback.
     /// - `ENOENT` with interrupts disabled, if the timer was freed meanwhile.
-    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a drain: see
-    ///   [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
+    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a
+    ///   drain: see [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
     #[doc(alias = "bpf_timer_start")]
     #[inline]
     pub(crate) fn start(&self, nanos: i64, mode: Mode) -> Result {
@@ -280,8 +280,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// - `EINVAL` if there is no timer.
     /// - `ECANCELED` with interrupts disabled or in NMI: the timer is cancelled as soon as they are
-    ///   enabled. If its callback is running then and has started the timer before, the timer counts
-    ///   as active until the next start or cancel, but does not fire.
+    ///   enabled. If its callback is running then and has started the timer before, the timer
+    ///   counts as active until the next start or cancel, but does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
     /// - `EPERM` if the callback is running.
     #[doc(alias = "bpf_timer_cancel_async")]
@@ -312,8 +312,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     }
 }
 
-/// Counts a timer callback that is about to wait for the callback of another timer, so that callbacks
-/// do not wait for each other.
+/// Counts a timer callback that is about to wait for the callback of another timer, so that
+/// callbacks do not wait for each other.
 ///
 /// # Invariants
 ///

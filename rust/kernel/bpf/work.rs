@@ -190,8 +190,8 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     unsafe fn setup(this: *mut Self, _config: ()) {
         // CAST: `WorkItem` is transparent over `work_struct`.
         // INVARIANT: Set up here.
-        // SAFETY: The payload is valid for writes and stays where it is. `WORK_FN` is the function for
-        // `C`.
+        // SAFETY: The payload is valid for writes and stays where it is. `WORK_FN` is the function
+        // for `C`.
         unsafe { bindings::bpf_async_init_work(this.cast(), Some(C::WORK_FN)) };
     }
 
@@ -210,8 +210,8 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
     ///
     /// - `EINVAL` if there is no work item, or no callback.
     /// - `ENOENT` if the work item was freed meanwhile.
-    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a drain: see
-    ///   [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
+    /// - `EDEADLK` with interrupts disabled, if the caller is called by, or has interrupted, a
+    ///   drain: see [`Head::queue_irqs_off`](super::async_cb::Head::queue_irqs_off).
     #[doc(alias = "bpf_wq_start")]
     #[inline]
     pub(crate) fn start(&self) -> Result {

@@ -11,13 +11,14 @@
 //! ```
 //!
 //! An owner is a pointer that stands for a callback and for what keeps it valid: for BPF, a
-//! subprogram together with a reference to its program. The word is exchanged as a whole, so the two
-//! always match. An exchange returns what was in the word before, with exactly one ownership, and
-//! the context that made the exchange drops it.
+//! subprogram together with a reference to its program. The word is exchanged as a whole, so the
+//! two always match. An exchange returns what was in the word before, with exactly one ownership,
+//! and the context that made the exchange drops it.
 //!
-//! `FREED` is final. A `set()` or `clear()` that finds it restores it, and drops the owner that it displaces
-//! by that. The word can hold an owner until then, so that a reader has to look at something else as
-//! well that was written before `FREED`: see [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
+//! `FREED` is final. A `set()` or `clear()` that finds it restores it, and drops the owner that it
+//! displaces by that. The word can hold an owner until then, so that a reader has to look at
+//! something else as well that was written before `FREED`: see
+//! [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
 
 use crate::{
     prelude::*,
@@ -44,7 +45,8 @@ const FREED: *mut c_void = without_provenance_mut(1);
 
 /// What can own a callback in a [`CallbackCell`].
 ///
-/// `ForeignOwnable` is not for this: RCU readers borrow an owner that another context drops meanwhile.
+/// `ForeignOwnable` is not for this: RCU readers borrow an owner that another context drops
+/// meanwhile.
 ///
 /// # Safety
 ///
@@ -62,8 +64,8 @@ pub(crate) unsafe trait Callback: Sized + Send + Sync {
     ///
     /// # Safety
     ///
-    /// `ptr` must come from [`Callback::into_raw`]. The caller must be an RCU reader for `'a` that began
-    /// before the owner was released.
+    /// `ptr` must come from [`Callback::into_raw`]. The caller must be an RCU reader for `'a` that
+    /// began before the owner was released.
     unsafe fn borrow<'a>(ptr: *mut c_void) -> Self::Borrowed<'a>;
 
     /// Drops the owner.
@@ -78,7 +80,8 @@ pub(crate) unsafe trait Callback: Sized + Send + Sync {
 ///
 /// # Invariants
 ///
-/// The word is `NONE`, `FREED`, or comes from `C::into_raw`. In the last case the cell has the ownership.
+/// The word is `NONE`, `FREED`, or comes from `C::into_raw`. In the last case the cell has the
+/// ownership.
 #[repr(transparent)]
 pub(crate) struct CallbackCell<C>(Atomic<*mut c_void>, PhantomData<C>);
 
@@ -108,8 +111,8 @@ impl<C: Callback> CallbackCell<C> {
     #[inline]
     pub(crate) fn load<'g>(&self, _guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
         let word = self.0.load(Acquire);
-        // SAFETY: By the type invariants the word comes from `into_raw`. If another context has taken it
-        // out meanwhile, the read side began before that.
+        // SAFETY: By the type invariants the word comes from `into_raw`. If another context has
+        // taken it out meanwhile, the read side began before that.
         (word > FREED).then(|| unsafe { C::borrow(word) })
     }
 
@@ -172,8 +175,8 @@ impl<C: Callback> CallbackCell<C> {
     #[inline]
     unsafe fn release(word: *mut c_void) {
         if word > FREED {
-            // SAFETY: By the type invariants of the cell, the word comes from `into_raw`. The caller has
-            // taken it out, and with it the ownership.
+            // SAFETY: By the type invariants of the cell, the word comes from `into_raw`. The
+            // caller has taken it out, and with it the ownership.
             unsafe { C::release(word) };
         }
     }
@@ -197,8 +200,8 @@ mod tests {
         }
     }
 
-    // SAFETY: A box is aligned. Only the test below uses it, in one thread, and borrows none that it
-    // releases.
+    // SAFETY: A box is aligned. Only the test below uses it, in one thread, and borrows none that
+    // it releases.
     unsafe impl Callback for KBox<Counted> {
         type Borrowed<'a> = &'a Counted;
 

@@ -3,19 +3,21 @@
 //! The queue of a CPU: objects with a pending operation, and programs whose last reference was
 //! dropped.
 //!
-//! A BPF program that runs with interrupts disabled or in NMI may have interrupted or be tracing the
-//! holder of a lock that starting and cancelling take. The operation is then stored in the object ([`pending`](super::pending)), the object is added to a list
-//! of this CPU, and the CPU's `irq_work` drains the list as soon as interrupts are enabled.
+//! A BPF program that runs with interrupts disabled or in NMI may have interrupted or be tracing
+//! the holder of a lock that starting and cancelling take. The operation is then stored in the
+//! object ([`pending`](super::pending)), the object is added to a list of this CPU, and the CPU's
+//! `irq_work` drains the list as soon as interrupts are enabled.
 //!
 //! # Bounds
 //!
 //! - An object is on one list at most, and only its newest operation is performed.
-//! - A drain performs [`ROUNDS`] operations of one object. If there is a newer one again, the object
-//!   goes to the overflow list, which a work item drains in task context.
-//! - What a drain calls can be traced, and the tracing program can queue again. For the object whose
-//!   operation is being performed, it gets `EDEADLK`. For other objects, it causes one more drain. From
-//!   [`MAX_DEPTH`] drains on that were each caused by the one before, each operation that is queued
-//!   during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the overflow list then.
+//! - A drain performs [`ROUNDS`] operations of one object. If there is a newer one again, the
+//!   object goes to the overflow list, which a work item drains in task context.
+//! - What a drain calls can be traced, and the tracing program can queue again. For the object
+//!   whose operation is being performed, it gets `EDEADLK`. For other objects, it causes one more
+//!   drain. From [`MAX_DEPTH`] drains on that were each caused by the one before, each operation
+//!   that is queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the
+//!   overflow list then.
 //!
 //! C header: [`include/linux/bpf_async.h`](srctree/include/linux/bpf_async.h)
 
@@ -51,8 +53,8 @@ const NESTED: u32 = 1 << 31;
 /// How many operations of one object a drain performs.
 const ROUNDS: u32 = 16;
 
-/// Returns whether operations have to be deferred: with interrupts disabled, in hard interrupt, and in
-/// NMI.
+/// Returns whether operations have to be deferred: with interrupts disabled, in hard interrupt, and
+/// in NMI.
 #[doc(alias = "defer_timer_wq_op")]
 #[inline]
 pub(crate) fn must_defer() -> bool {
@@ -106,7 +108,7 @@ impl Cpu {
         unsafe { RawList::from_ptr(&raw mut (*self.0.get()).overflow) }
     }
 
-    /// The object whose operation is being performed, or this CPU's state during the rest of a drain.
+    /// The object whose operation is being performed, or this state during the rest of a drain.
     #[inline]
     fn draining(&self) -> &Atomic<*mut c_void> {
         // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
@@ -172,13 +174,13 @@ impl Cpu {
         }
     }
 
-    /// Drains `objects` and `progs` of `of`: the current CPU, which is `self`, or one that goes down or
-    /// comes up.
+    /// Drains `objects` and `progs` of `of`: the current CPU, which is `self`, or one that goes
+    /// down or comes up.
     ///
     /// # Safety
     ///
-    /// `self` must be the current CPU. Interrupts must be disabled, and the caller hold no lock that
-    /// starting, cancelling, `call_rcu()` or `bpf_prog_put()` takes.
+    /// `self` must be the current CPU. Interrupts must be disabled, and the caller hold no lock
+    /// that starting, cancelling, `call_rcu()` or `bpf_prog_put()` takes.
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
     pub(crate) unsafe fn drain(&self, of: &Self) {
@@ -211,12 +213,12 @@ impl Cpu {
     /// As [`Cpu::drain`].
     #[inline]
     unsafe fn drain_objects(&self, list: &RawList) {
-        // The oldest first. The batch reads the next node before it returns one, because another CPU
-        // can queue the object again as soon as its operation is complete.
+        // The oldest first. The batch reads the next node before it returns one, because another
+        // CPU can queue the object again as soon as its operation is complete.
         for node in list.del_all().reverse() {
             // CAST: `node` is the first field of a `Head`.
-            // SAFETY: The node was taken off a list of objects. Interrupts are disabled, as the caller
-            // guarantees.
+            // SAFETY: The node was taken off a list of objects. Interrupts are disabled, as the
+            // caller guarantees.
             unsafe { self.drain_object(node.cast()) };
         }
         self.draining().store(null_mut(), Relaxed);
@@ -226,7 +228,8 @@ impl Cpu {
     ///
     /// # Safety
     ///
-    /// The caller must have taken the object off a list, and guarantee the context of [`Cpu::drain`].
+    /// The caller must have taken the object off a list, and guarantee the context of
+    /// [`Cpu::drain`].
     #[inline]
     unsafe fn drain_object(&self, object: NonNull<Head>) {
         self.draining().store(object.as_ptr().cast(), Relaxed);
@@ -294,8 +297,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// Interrupts must be disabled, or this be an NMI. The read side in which the object was found must
-    /// not have ended.
+    /// Interrupts must be disabled, or this be an NMI. The read side in which the object was found
+    /// must not have ended.
     ///
     /// # Errors
     ///
@@ -327,8 +330,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// Interrupts must be enabled, in task or softirq context. The read side in which the object was found
-    /// must not have ended.
+    /// Interrupts must be enabled, in task or softirq context. The read side in which the object
+    /// was found must not have ended.
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn revoke_deferred(&self) {
@@ -336,16 +339,18 @@ impl Head {
         if self.tryget() {
             // SAFETY: The reference was taken above, and interrupts are enabled.
             unsafe { self.revoke_sync() };
-            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.
+            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be
+            // called.
             unsafe { Self::put(self.as_ptr()) };
         }
     }
 
-    /// Drops a reference where the holder of a lock that `call_rcu()` takes may have been interrupted.
+    /// Drops a reference where the holder of a lock of `call_rcu()` may have been interrupted.
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference, which it gives up. Interrupts must be disabled, or this be an NMI.
+    /// The caller must hold a reference, which it gives up. Interrupts must be disabled, or this be
+    /// an NMI.
     #[inline]
     unsafe fn put_irqs_off(this: NonNull<Self>) {
         // SAFETY: The caller gives up a reference.
@@ -367,8 +372,8 @@ impl Head {
 ///
 /// # Safety
 ///
-/// The caller must hold the slot's reference, which it gives up. Interrupts must be disabled, or this be
-/// an NMI.
+/// The caller must hold the slot's reference, which it gives up. Interrupts must be disabled, or
+/// this be an NMI.
 pub(crate) unsafe fn queue_detached(head: &Head) {
     let cpu = Cpu::this();
     let mut overflow = false;
@@ -387,7 +392,8 @@ pub(crate) unsafe fn queue_detached(head: &Head) {
 ///
 /// # Safety
 ///
-/// The caller must hold a reference, which goes to the queue or is dropped. Interrupts must be disabled.
+/// The caller must hold a reference, which goes to the queue or is dropped. Interrupts must be
+/// disabled.
 #[inline]
 unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
     // SAFETY: The caller holds a reference. If it is the queue's now, the object is added below.

@@ -36,8 +36,8 @@
 //! - `cancelling`: belongs to [`Timer`](super::super::timer::Timer). It is here because a timer
 //!   would not fit into 128 bytes otherwise.
 //!
-//! In `tests/litmus`, `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], and `retire`
-//! is about [`Unreferenced::set_call_rcu`].
+//! In `tests/litmus`, `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], and
+//! `retire` is about [`Unreferenced::set_call_rcu`].
 
 use crate::{
     bindings,
@@ -87,9 +87,9 @@ static_assert!((NOP | CANCEL) & START == 0 && NOP | CANCEL <= CODE);
 
 /// An operation that can be queued, in 64 bits.
 ///
-/// The low three bits say what the operation is, and the others hold the expiry of a start. Decoding
-/// sets the low three bits of the expiry: a deferred timer fires up to 7 ns late and never early,
-/// `KTIME_MAX` keeps its value, and a negative expiry stays negative.
+/// The low three bits say what the operation is, and the others hold the expiry of a start.
+/// Decoding sets the low three bits of the expiry: a deferred timer fires up to 7 ns late and never
+/// early, `KTIME_MAX` keeps its value, and a negative expiry stays negative.
 ///
 /// # Invariants
 ///
@@ -182,8 +182,8 @@ pub(crate) enum Completed {
 
 /// The head of each object.
 ///
-/// What drops references and reclaims objects is in `async_cb.rs`, and what adds them to the lists of a
-/// CPU in `deferred.rs`.
+/// What drops references and reclaims objects is in `async_cb.rs`, and what adds them to the lists
+/// of a CPU in `deferred.rs`.
 ///
 /// # Invariants
 ///
@@ -250,9 +250,9 @@ impl Head {
     ///
     /// Any context; no memory ordering.
     ///
-    /// Not `refcount_inc_not_zero()`: that checks for an overflow, which takes 8 instructions and would put
-    /// `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and running
-    /// work have one reference each, and each context that is in an operation has one.
+    /// Not `refcount_inc_not_zero()`: that checks for an overflow, which takes 8 instructions and
+    /// would put `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and
+    /// running work have one reference each, and each context that is in an operation has one.
     #[must_use = "without a reference, the object may be freed"]
     #[inline]
     pub(crate) fn tryget(&self) -> bool {
@@ -299,8 +299,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference. If this returns [`Queued::First`], it belongs to the queue, and
-    /// the caller must add the object to a list.
+    /// The caller must hold a reference. If this returns [`Queued::First`], it belongs to the
+    /// queue, and the caller must add the object to a list.
     #[inline]
     pub(crate) unsafe fn queue(&self, op: Op) -> Queued {
         // INVARIANT: If `IDLE` was replaced, the caller's reference becomes the queue's.
@@ -371,7 +371,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// - The caller must hold a reference. Without one, `word` can be the function of an `rcu_head`.
+    /// - The caller must hold a reference. Without one, `word` can be the function of an
+    ///   `rcu_head`.
     /// - Interrupts must be enabled: with interrupts disabled, the drainer could wait for this CPU.
     pub(crate) unsafe fn revoke_sync(&self) {
         let word = self.word.load(Relaxed);
@@ -397,7 +398,8 @@ impl Unreferenced {
     ///
     /// Returns the object, which the caller adds to a list.
     ///
-    /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this. Litmus: retire.
+    /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this.
+    /// Litmus: retire.
     pub(crate) fn set_call_rcu(self) -> NonNull<Head> {
         // SAFETY: Without a reference, no other context uses the object.
         unsafe { self.0.as_ref() }.word.store(CALL_RCU, Relaxed);

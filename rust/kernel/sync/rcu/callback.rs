@@ -24,8 +24,8 @@ pub type CallbackFn = unsafe extern "C" fn(head: *mut bindings::callback_head);
 ///
 /// # Context
 ///
-/// Any but NMI. Not where `call_rcu()` itself may have been interrupted, as in a program that traces
-/// it.
+/// Any but NMI. Not where `call_rcu()` itself may have been interrupted, as in a program that
+/// traces it.
 #[inline]
 pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
     // SAFETY: By the safety requirements of this function.

@@ -3,9 +3,9 @@
 //! RCU read sides with preemption disabled.
 //!
 //! An RCU grace period also waits for each region in which preemption, softirqs or interrupts are
-//! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is the
-//! cheaper read side, which no tracer and no lockdep sees, so that it can be used in any context. On
-//! `PREEMPT_RT` a lock in a traced function can sleep, and this is `rcu_read_lock()`.
+//! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is
+//! the cheaper read side, which no tracer and no lockdep sees, so that it can be used in any
+//! context. On `PREEMPT_RT` a lock in a traced function can sleep, and this is `rcu_read_lock()`.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -18,7 +18,8 @@ use crate::{
 ///
 /// # Safety
 ///
-/// A grace period that begins while a value of this type exists must not end before the value is gone.
+/// A grace period that begins while a value of this type exists must not end before the value is
+/// gone.
 pub unsafe trait ReadSide {}
 
 // SAFETY: By the type invariants `rcu_read_lock()` is held.
@@ -113,8 +114,8 @@ impl Implied {
     ///
     /// # Safety
     ///
-    /// Preemption, softirqs or interrupts must be disabled, or this be a hard interrupt or an NMI, for as
-    /// long as the value exists.
+    /// Preemption, softirqs or interrupts must be disabled, or this be a hard interrupt or an NMI,
+    /// for as long as the value exists.
     #[inline]
     pub unsafe fn new() -> Self {
         // INVARIANT: The caller guarantees it.

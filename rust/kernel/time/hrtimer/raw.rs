@@ -2,9 +2,9 @@
 
 //! Timers whose clock and mode are chosen at run time.
 //!
-//! [`HrTimer`](super::HrTimer) has both in its type, and its handle waits when it is dropped. This is
-//! for an owner that gets clock and mode at run time, cannot wait, and manages the lifetime of the timer
-//! by other means.
+//! [`HrTimer`](super::HrTimer) has both in its type, and its handle waits when it is dropped. This
+//! is for an owner that gets clock and mode at run time, cannot wait, and manages the lifetime of
+//! the timer by other means.
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
@@ -149,7 +149,8 @@ impl RawHrTimer {
     #[doc(alias = "hrtimer_start")]
     #[inline]
     pub unsafe fn start(&self, nanos: i64, mode: Mode) {
-        // SAFETY: By the type invariants the timer is set up, and the caller guarantees that it stays.
+        // SAFETY: By the type invariants the timer is set up, and the caller guarantees that it
+        // stays.
         unsafe { bindings::hrtimer_start_range_ns(self.0.get(), nanos, 0, mode.0) }
     }
 
