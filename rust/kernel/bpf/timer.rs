@@ -101,20 +101,10 @@ impl Timer {
         let timer = &cb.payload;
         if let Some((nanos, mode)) = op.as_start() {
             timer.start(nanos, mode);
-        } else if op.is_cancel() && !timer.try_cancel() {
-            timer.push_out_expiry();
-        }
-    }
-
-    /// Ensures that a timer whose function is running does not fire again.
-    ///
-    /// The function may have started the timer before the cancel was queued.
-    /// `hrtimer_try_to_cancel()` fails while the function runs, and the cancel would be lost. A
-    /// newer start waits for this, or revokes the cancel.
-    #[cold]
-    fn push_out_expiry(&self) {
-        if self.0.is_queued() {
-            self.start(i64::MAX, Mode::ABS);
+        } else if op.is_cancel() && !timer.try_cancel() && timer.0.is_queued() {
+            // The function is running, and has started the timer before this cancel was queued:
+            // without this, the cancel would be lost. A newer start waits, or revokes the cancel.
+            timer.start(i64::MAX, Mode::ABS);
         }
     }
 

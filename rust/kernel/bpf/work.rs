@@ -119,7 +119,8 @@ impl WorkItem {
     #[inline]
     pub(crate) unsafe fn process_op(cb: &WorkCb, op: Op) {
         if op.as_start().is_some() {
-            cb.head.get();
+            // The caller holds a reference, so another one can be taken.
+            let _ = cb.head.tryget();
             // SAFETY: The reference was taken just now.
             unsafe { Self::schedule(cb) };
         } else if op.is_cancel() {

@@ -29,7 +29,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             DEFERRED,
-            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
+            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above, and `call_rcu()` is allowed.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
             "unsafe { self.revoke_sync() };",
         )],
     },
@@ -39,7 +39,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "Causality violation",
         changes: &[(
             DEFERRED,
-            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be called.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
+            "if self.tryget() {\n            // SAFETY: The reference was taken above, and interrupts are enabled.\n            unsafe { self.revoke_sync() };\n            // SAFETY: The reference was taken above, and `call_rcu()` is allowed.\n            unsafe { Self::put(self.as_ptr()) };\n        }",
             "unsafe { self.revoke_sync() };",
         )],
     },
@@ -126,7 +126,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "last-operations-go-on",
         model: "deferred_last_operations_end",
         says: "hard interrupts in a row",
-        changes: &[(DEFERRED, "overflow = cpu.too_deep();", "overflow = false;")],
+        changes: &[(DEFERRED, "let overflow = cpu.too_deep();", "let overflow = false;")],
     },
     Mutation {
         name: "same-object-is-queued",
@@ -154,7 +154,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "call_rcu() with interrupts disabled",
         changes: &[(
             DEFERRED,
-            "let cpu = Cpu::this();\n        if cpu.is_draining() {\n            cpu.mark_nested();\n        }\n        let node",
+            "let cpu = Cpu::this();\n        cpu.mark_nested();\n        let node",
             "return unsafe { last.call_rcu(Head::rcu_free) };\n        #[allow(unreachable_code)]\n        let cpu = Cpu::this();\n        let node",
         )],
     },

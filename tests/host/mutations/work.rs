@@ -20,7 +20,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "deferred-work-without-reference",
         model: "work_deferred_start_free_run",
         says: "use after free: an object",
-        changes: &[(WORK, "cb.head.get();", "")],
+        changes: &[(WORK, "let _ = cb.head.tryget();", "")],
     },
     Mutation {
         name: "cancelled-work-keeps-reference",

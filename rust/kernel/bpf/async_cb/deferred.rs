@@ -122,11 +122,6 @@ impl Cpu {
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).depth) }
     }
 
-    #[inline]
-    fn is_draining(&self) -> bool {
-        !self.draining().load(Relaxed).is_null()
-    }
-
     /// Begins a drain.
     ///
     /// It adds one to the depth if the last drain has caused it.
@@ -142,16 +137,20 @@ impl Cpu {
         self.depth().store(depth, Relaxed);
     }
 
+    /// Returns whether a drain is under way that must not cause another one.
     #[inline]
     fn too_deep(&self) -> bool {
-        self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
+        !self.draining().load(Relaxed).is_null()
+            && self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
     }
 
-    /// Notes that the drain under way has caused another one.
+    /// Notes that the drain under way, if there is one, causes another one.
     #[inline]
     fn mark_nested(&self) {
-        self.depth()
-            .store(self.depth().load(Relaxed) | NESTED, Relaxed);
+        if !self.draining().load(Relaxed).is_null() {
+            self.depth()
+                .store(self.depth().load(Relaxed) | NESTED, Relaxed);
+        }
     }
 
     /// Adds a node to a list of this CPU, and raises the `irq_work` for the first one.
@@ -310,13 +309,11 @@ impl Head {
     pub(crate) unsafe fn queue_irqs_off(&self, op: Op) -> Result {
         let cpu = Cpu::this();
 
-        if cpu.is_draining() {
-            let same = cpu.draining().load(Relaxed) == self.as_ptr().as_ptr().cast();
-            if same || cpu.too_deep() {
-                return Err(EDEADLK);
-            }
-            cpu.mark_nested();
+        let same = cpu.draining().load(Relaxed) == self.as_ptr().as_ptr().cast();
+        if same || cpu.too_deep() {
+            return Err(EDEADLK);
         }
+        cpu.mark_nested();
         if !self.tryget() {
             return Err(ENOENT);
         }
@@ -339,8 +336,7 @@ impl Head {
         if self.tryget() {
             // SAFETY: The reference was taken above, and interrupts are enabled.
             unsafe { self.revoke_sync() };
-            // SAFETY: The reference was taken above. With interrupts enabled `call_rcu()` can be
-            // called.
+            // SAFETY: The reference was taken above, and `call_rcu()` is allowed.
             unsafe { Self::put(self.as_ptr()) };
         }
     }
@@ -358,9 +354,7 @@ impl Head {
             return;
         };
         let cpu = Cpu::this();
-        if cpu.is_draining() {
-            cpu.mark_nested();
-        }
+        cpu.mark_nested();
         let node = Head::node(last.set_call_rcu());
         // SAFETY: Without a reference the object is on no list, and no context adds it. Interrupts
         // are disabled.
@@ -376,13 +370,9 @@ impl Head {
 /// this be an NMI.
 pub(crate) unsafe fn queue_detached(head: &Head) {
     let cpu = Cpu::this();
-    let mut overflow = false;
-
-    if cpu.is_draining() {
-        overflow = cpu.too_deep();
-        if !overflow {
-            cpu.mark_nested();
-        }
+    let overflow = cpu.too_deep();
+    if !overflow {
+        cpu.mark_nested();
     }
     // SAFETY: The caller gives up a reference. Interrupts are disabled, as it guarantees.
     unsafe { store_and_add(cpu, head, Op::CANCEL, overflow) };
@@ -423,9 +413,7 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
 /// - Preemption must be disabled.
 pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
     let cpu = Cpu::this();
-    if cpu.is_draining() {
-        cpu.mark_nested();
-    }
+    cpu.mark_nested();
     // SAFETY: By the safety requirements of this function. Preemption is disabled.
     unsafe { cpu.add(cpu.progs(), node) };
 }

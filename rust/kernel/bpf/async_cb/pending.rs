@@ -268,14 +268,6 @@ impl Head {
         false
     }
 
-    /// Takes a reference.
-    ///
-    /// The caller holds one already. Any context; no memory ordering.
-    #[inline]
-    pub(crate) fn get(&self) {
-        self.refs.inc();
-    }
-
     /// Drops a reference.
     ///
     /// Any context; release ordering, and acquire for the last one. Litmus: link-reuse.
