@@ -7,6 +7,7 @@ line (--dry-run --show-command); what is changed in it is named in adapt().
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,17 @@ X86_WORDS = ("no_timer_check", "no5lvl")
 # A CPU with all that QEMU knows, but a cheap hash for pointer authentication.
 ARM64_CPU = "--qemu-opt=-cpu", "--qemu-opt=max,pauth-impdef=on"
 
+# What virtme-ng does on a root of its own, from a file that it takes away when it
+# ends, as it does here before QEMU starts.
+ARM64_INIT = """#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+mount -t tmpfs run /run
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /run/virtme/guesttools
+mount -t 9p -o version=9p2000.L,trans=virtio,access=any virtme.guesttools /run/virtme/guesttools
+exec /run/virtme/guesttools/virtme-init
+"""
+
 # All vCPUs in one thread of QEMU: see --one-thread.
 ONE_THREAD = "--qemu-opt=-accel", "--qemu-opt=tcg,thread=single"
 
@@ -60,10 +72,11 @@ def arm64_root():
     root = cache_dir() / "root-arm64"
     if not root.is_dir():
         raise VmError(f"there is no {root}: make it with 'ARCH=arm64 scripts/root.sh'")
-    stand_in = root / "usr/local/bin/systemd-tmpfiles"
-    if not stand_in.exists():
-        stand_in.parent.mkdir(parents=True, exist_ok=True)
-        write_script(stand_in, TMPFILES)
+    for name, text in (("systemd-tmpfiles", TMPFILES), ("virtme-root", ARM64_INIT)):
+        script = root / "usr/local/bin" / name
+        script.parent.mkdir(parents=True, exist_ok=True)
+        if not script.exists() or script.read_text(encoding="utf-8") != text:
+            write_script(script, text)
     return root
 
 
@@ -184,6 +197,9 @@ def qemu_command(options, guest, accel, console):
         why = (done.stderr or done.stdout).strip().splitlines()
         raise VmError(f"virtme-run failed: {why[-1] if why else 'it said nothing'}")
     command = adapt(shlex.split(lines[-1]), guest, console, options.shell)
+    if arm64:
+        at = command.index("-append") + 1
+        command[at] = re.sub(r" init=/bin/sh .*", " init=/usr/local/bin/virtme-root", command[at])
     append = command[command.index("-append") + 1]
     if len(append) > LONGEST_APPEND:
         raise VmError(f"the kernel's command line has {len(append)} characters, {LONGEST_APPEND} are possible: shorten APPEND")

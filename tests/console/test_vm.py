@@ -281,7 +281,8 @@ class Asked(WithCache):
                 self.assertIn(words, asked)
             self.assertNotIn("no5lvl", asked)
             self.assertTrue((root / str(self.cache).lstrip("/")).is_dir())
-            self.assertTrue(os.access(root / "usr/local/bin/systemd-tmpfiles", os.X_OK))
+            for name in ("systemd-tmpfiles", "virtme-root"):
+                self.assertTrue(os.access(root / "usr/local/bin" / name, os.X_OK), name)
             self.assertIn("can only read", self.vm("true", "--rwdir", f"{self.cache}/logs")[2])
 
     def test_kvm(self):
