@@ -57,6 +57,7 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
+/* A hash gets new memory by an irq_work; where that has no interrupt, by the next tick. */
 static int fill(struct bpf_map *map, enum which which)
 {
 	u64 value[6] = {};	/* struct elem */
@@ -66,6 +67,10 @@ static int fill(struct bpf_map *map, enum which which)
 		value[0] = HEAD(which, key);
 		value[5] = ~HEAD(which, key);
 		err = bpf_map__update_elem(map, &key, sizeof(key), value, sizeof(value), 0);
+		if (err == -ENOMEM) {
+			tick_wait();
+			err = bpf_map__update_elem(map, &key, sizeof(key), value, sizeof(value), 0);
+		}
 	}
 	return err;
 }
