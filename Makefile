@@ -42,7 +42,7 @@ export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress litmus models kunit bench bench-check bench-diff readme patches test
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff readme patches test
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -89,6 +89,9 @@ regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
 
 stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
 	@scripts/stress.sh '$(SECONDS)' '$(SEED)'
+
+matrix: ## compile our files in every configuration of config/matrix (or ONLY='name ...'), no warning
+	@scripts/matrix.sh
 
 litmus: ## the memory model's word on every ordering the code relies on
 	@scripts/litmus.sh

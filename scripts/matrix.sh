@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# [KSRC=/path] [ONLY='name ...'] matrix.sh: compiles what is ours, with the folders it is
+# in, in each configuration of config/matrix, or in those that ONLY names. A warning is an
+# error there. What passed is not built again until something of it has changed,
+# so a run that was ended goes on where it was. The table is also in out/matrix.txt.
+
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/toolchain.sh"
+. "$SCRIPTS/config.sh"
+
+TARGETS=(rust/ kernel/bpf/ samples/rust/)
+
+# entry NAME: sets what its line says.
+entry() {
+	local line
+	line=$(grep -E "^$1[[:space:]]" "$ROOT/config/matrix") ||
+		die "there is no configuration '$1'" "take one of: $(names | xargs)"
+	read -r name ARCH FLAVOR options <<<"$line"
+	KERNEL_ARCH=${ARCH/x86_64/x86}
+}
+
+names() { sed -n 's/^\([a-z][^[:space:]]*\)[[:space:]].*/\1/p' "$ROOT/config/matrix"; }
+
+# The kernel's own doctests have warnings.
+asked() {
+	local option
+	for option in RUST_KERNEL_DOCTESTS=n $options; do echo "CONFIG_$option"; done
+}
+
+# What the entry is for must be there, besides what it asks for.
+wanted() {
+	case " $options " in
+	*" BPF_ASYNC_RUST=n "*) ;;
+	*" SAMPLE_RUST_BPF_ASYNC=y "*) echo CONFIG_BPF_ASYNC_RUST=y ;;
+	*) printf '%s\n' CONFIG_BPF_ASYNC_RUST=y CONFIG_SAMPLE_RUST_BPF_ASYNC=m ;;
+	esac
+	asked
+}
+
+# One folder for each machine: the next configuration compiles what differs.
+configure() {
+	local missing
+	fragments >"$out/fragments"
+	KCONFIG_ALLCONFIG=$out/fragments KCONFIG_CONFIG=$out/.config.new kmake allnoconfig >"$log" 2>&1 || return
+	missing=$(not_taken <(wanted) "$out/.config.new")
+	[ -z "$missing" ] || {
+		echo "error: not taken: ${missing//$'\n'/, }" >>"$log"
+		return 1
+	}
+	mv "$out/.config.new" "$out/.config"
+}
+
+kmake() { "${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$out" "$@"; }
+
+# Prints what modpost says of the objects; C symbols of the rest of the kernel are
+# not in them.
+modpost() {
+	local objects=() sample=samples/rust/rust_bpf_async.o
+	! grep -q '^CONFIG_LTO_CLANG=y' "$out/.config" || return 0
+	for target in "${TARGETS[@]}"; do objects+=("${target}built-in.a"); done
+	cd "$out"
+	"ld.lld$LLVM_SUFFIX" -r -o vmlinux.o --whole-archive "${objects[@]}"
+	grep -q '^CONFIG_SAMPLE_RUST_BPF_ASYNC=m' .config || sample=
+	# shellcheck disable=SC2086 # none, perhaps
+	scripts/mod/modpost -M -w -o matrix.symvers vmlinux.o $sample 2>&1 |
+		grep -vE "symbol '[a-z0-9_]+' undefined!\$" || true
+}
+
+# What has a warning is not made, but for warnings of objtool: then it is once more
+# by the next run, so that it stays one.
+compile() {
+	configure || return
+	logged "matrix: $name" "$log" '  [A-Z]' -- kmake -k -j"$(nproc)" -Otarget W=e prepare "${TARGETS[@]}" || return
+	if grep -i 'warning:' "$log" >/dev/null; then
+		find "${TARGETS[@]/#/$out/}" -name '*.o' -delete
+		return 1
+	fi
+	(modpost) >"$log.modpost" 2>&1 && cat "$log.modpost" >>"$log" && [ ! -s "$log.modpost" ]
+}
+
+# row RESULT SECONDS
+row() {
+	printf '%-12s %-7s %-6s %-5s %5s s  %s\n' "$name" "$ARCH" "$FLAVOR" "$1" "$2" "$options" |
+		sed 's/ *$//' | tee -a "$ROOT/out/matrix.txt"
+}
+
+build() {
+	local from stamp seconds=$SECONDS
+	entry "$1"
+	out=$CACHE/matrix/$ARCH log=$LOGS/matrix-$name.log
+	mkdir -p "$out"
+	CONFIG_EXTRA=$CACHE/matrix/$name.config
+	asked >"$CONFIG_EXTRA"
+	from=$(inputs)
+	stamp=$CACHE/matrix/$name.stamp
+	if [ "$(sed -n 1p "$stamp" 2>/dev/null)" = "$from" ]; then
+		row pass "$(sed -n 2p "$stamp")"
+		return
+	fi
+	if compile; then
+		seconds=$((SECONDS - seconds))
+		printf '%s\n' "$from" "$seconds" >"$stamp"
+		row pass "$seconds"
+	else
+		rm -f "$stamp"
+		row FAIL $((SECONDS - seconds))
+		grep -iE -A 3 'warning:|error:' "$log" | head -n 12 >&2 || tail -n 5 "$log" >&2
+		say "matrix: $name: the log is $log"
+		failed+=("$name")
+	fi
+}
+
+[ -z "${CONFIG_EXTRA:-}" ] || die "make matrix has its own options" "leave out CONFIG_EXTRA, or add a line to config/matrix"
+ARCH=x86_64 IMPL=rust FLAVOR=plain failed=()
+read -ra names <<<"${ONLY:-}"
+[ -n "${ONLY:-}" ] || mapfile -t names < <(names)
+for name in "${names[@]}"; do (entry "$name"); done
+check_source
+make_cache
+ensure_setup
+find_toolchain
+tree=$("$SCRIPTS/tree.sh")
+tree=${tree##*$'\n'}
+mkdir -p "$CACHE/matrix" "$ROOT/out"
+lock "$tree.lock" "the tree ${tree##*/}" -s
+lock "$CACHE/matrix.lock" "make matrix"
+: >"$ROOT/out/matrix.txt"
+for name in "${names[@]}"; do build "$name"; done
+result="$((${#names[@]} - ${#failed[@]})) of ${#names[@]} configurations pass"
+[ ${#failed[@]} = 0 ] || result+=", not ${failed[*]}"
+echo "$result" | tee -a "$ROOT/out/matrix.txt"
+[ ${#failed[@]} = 0 ]
