@@ -9,7 +9,7 @@
 . "$SCRIPTS/steps.sh"
 
 unset KSRC CONFIG_EXTRA
-export IMPL=rust FLAVOR=plain
+export IMPL=rust FLAVOR=plain ARCH=x86_64
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test.txt
 : >"$STEPS_FILE"
