@@ -146,7 +146,7 @@ static bool drop_inner(struct gaps_bpf *victim, struct grace *grace)
 	grace->outer = dup(bpf_map__fd(victim->maps.outer));
 	grace_begin(grace);
 	gaps_bpf__destroy(victim);
-	return WAIT_UNTIL(bpf_map_get_next_id(info.id - 1, &next) || next != info.id, 10);
+	return WAIT_UNTIL(bpf_map_get_next_id(info.id - 1, &next) || next != info.id, 120);
 }
 
 /*

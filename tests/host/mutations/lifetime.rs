@@ -12,7 +12,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "self.set_freed();\n            return Err(EPERM);",
+            "return self.set_refused();",
             "return Err(EPERM);",
         )],
     },
@@ -191,7 +191,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "FREED did not stay",
         changes: &[(
             CALLBACK,
-            "self.set_freed();\n            return Err(EPERM);",
+            "return self.set_refused();",
             "if self.0.cmpxchg(word, FREED, Full).is_ok() {\n                unsafe { Self::release(word) };\n            }\n            return Err(EPERM);",
         )],
     },

@@ -34,14 +34,11 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::{
-        null_mut,
-        without_provenance_mut, //
-    },
+    ptr::with_exposed_provenance_mut, //
 };
 
-const NONE: *mut c_void = null_mut();
-const FREED: *mut c_void = without_provenance_mut(1);
+const NONE: usize = 0;
+const FREED: usize = 1;
 
 /// What can own a callback in a [`CallbackCell`].
 ///
@@ -83,7 +80,7 @@ pub(crate) unsafe trait Callback: Sized + Send + Sync {
 /// The word is `NONE`, `FREED`, or comes from `C::into_raw`. In the last case the cell has the
 /// ownership.
 #[repr(transparent)]
-pub(crate) struct CallbackCell<C>(Atomic<*mut c_void>, PhantomData<C>);
+pub(crate) struct CallbackCell<C>(Atomic<usize>, PhantomData<C>);
 
 impl<C: Callback> CallbackCell<C> {
     /// A cell without a callback.
@@ -113,7 +110,7 @@ impl<C: Callback> CallbackCell<C> {
         let word = self.0.load(Acquire);
         // SAFETY: By the type invariants the word comes from `into_raw`. If another context has
         // taken it out meanwhile, the read side began before that.
-        (word > FREED).then(|| unsafe { C::borrow(word) })
+        (word > FREED).then(|| unsafe { C::borrow(with_exposed_provenance_mut(word)) })
     }
 
     /// Edge `NONE` or owner to owner.
@@ -128,15 +125,22 @@ impl<C: Callback> CallbackCell<C> {
     /// `EPERM` if the cell is `FREED`. The new callback is dropped.
     #[inline]
     pub(crate) fn set(&self, callback: C) -> Result {
-        let word = callback.into_raw();
+        let word = callback.into_raw().expose_provenance();
         let old = self.0.xchg(word, Full);
         if old == FREED {
-            self.set_freed();
-            return Err(EPERM);
+            return self.set_refused();
         }
         // SAFETY: `old` was taken out of the word just now.
         unsafe { Self::release(old) };
         Ok(())
+    }
+
+    // Never inlined, so that a test can hold it between the two exchanges.
+    #[cold]
+    #[inline(never)]
+    fn set_refused(&self) -> Result {
+        self.set_freed();
+        Err(EPERM)
     }
 
     /// Edge owner to `NONE`.
@@ -173,11 +177,11 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// The caller must have taken `word` out of a cell, and must call this once for it.
     #[inline]
-    unsafe fn release(word: *mut c_void) {
+    unsafe fn release(word: usize) {
         if word > FREED {
             // SAFETY: By the type invariants of the cell, the word comes from `into_raw`. The
             // caller has taken it out, and with it the ownership.
-            unsafe { C::release(word) };
+            unsafe { C::release(with_exposed_provenance_mut(word)) };
         }
     }
 }

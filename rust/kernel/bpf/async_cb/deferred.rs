@@ -122,21 +122,6 @@ impl Cpu {
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).depth) }
     }
 
-    /// Begins a drain.
-    ///
-    /// It adds one to the depth if the last drain has caused it.
-    #[inline]
-    fn begin_drain(&self) {
-        // No interrupt or NMI writes the depth here: `draining` is NULL.
-        let depth = self.depth().load(Relaxed);
-        let depth = if depth & NESTED != 0 {
-            core::cmp::min((depth & !NESTED) + 1, MAX_DEPTH)
-        } else {
-            0
-        };
-        self.depth().store(depth, Relaxed);
-    }
-
     /// Returns whether a drain is under way that must not cause another one.
     #[inline]
     fn too_deep(&self) -> bool {
@@ -183,7 +168,16 @@ impl Cpu {
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
     pub(crate) unsafe fn drain(&self, of: &Self) {
-        self.begin_drain();
+        // One deeper if the last drain has caused this one. No interrupt or NMI writes the depth here:
+        // `draining` is NULL.
+        let depth = self.depth().load(Relaxed);
+        let depth = if depth & NESTED != 0 {
+            core::cmp::min((depth & !NESTED) + 1, MAX_DEPTH)
+        } else {
+            0
+        };
+        self.depth().store(depth, Relaxed);
+
         // SAFETY: The requirements are the same.
         unsafe { self.drain_objects(of.objects()) };
         // A node that is added after these looks at the lists raises the `irq_work` again.
