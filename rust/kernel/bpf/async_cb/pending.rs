@@ -83,7 +83,7 @@ const START: u64 = Mode::SOFT_BIT;
 const CODE: u64 = 7;
 
 static_assert!(Mode::SOFT_BIT | Mode::REL_BIT | Mode::PINNED_BIT == CODE);
-static_assert!((NOP | CANCEL) & START == 0 && NOP | CANCEL <= CODE);
+static_assert!((NOP | CANCEL) & (START | !CODE) == 0);
 
 /// An operation that can be queued, in 64 bits.
 ///
@@ -281,7 +281,7 @@ impl Head {
         // context can free the object before this returns.
         let last = unsafe { (*this.as_ptr()).refs.dec_and_test() };
         // INVARIANT: The last reference was dropped just now.
-        last.then(|| Unreferenced(this))
+        last.then_some(Unreferenced(this))
     }
 
     /// Edge `IDLE` or operation or `RUNNING` to operation.
