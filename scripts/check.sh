@@ -58,6 +58,9 @@ check_rustfmt() {
 	[ ${#sources[@]} -gt 0 ] || die "there is no Rust file here" "the clone is not whole"
 	source=$("$SCRIPTS/source.sh")
 	rustfmt --check --edition 2021 --config-path "${source##*$'\n'}/.rustfmt.toml" "${sources[@]}"
+	# It leaves comments alone.
+	! files 'rust/*.rs' 'samples/*.rs' | LC_ALL=C.UTF-8 xargs -d '\n' grep -nE '^.{101}' ||
+		die "the lines above have more than 100 columns" "wrap them"
 }
 
 # On the pristine source. A suite that finds no test, or skips one, fails.

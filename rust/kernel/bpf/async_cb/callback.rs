@@ -47,14 +47,14 @@ const FREED: usize = 1;
 ///
 /// # Safety
 ///
-/// - The pointer that `into_raw` returns must be aligned for an `u16`.
+/// - The pointer that `into_raw` returns must not be NULL, and must be aligned for a `u16`.
 /// - What `borrow` returns must stay valid for RCU readers that began before `release`.
 /// - It must be possible to release an owner in each context in which the user of the cell does.
 pub(crate) unsafe trait Callback: Sized + Send + Sync {
     /// A callback, as RCU readers see it.
     type Borrowed<'a>;
 
-    /// Turns an owner into a pointer, which is not NULL.
+    /// Turns an owner into a pointer.
     fn into_raw(self) -> *mut c_void;
 
     /// Borrows the callback.

@@ -168,8 +168,8 @@ impl Cpu {
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
     pub(crate) unsafe fn drain(&self, of: &Self) {
-        // One deeper if the last drain has caused this one. No interrupt or NMI writes the depth here:
-        // `draining` is NULL.
+        // One deeper if the last drain has caused this one. No interrupt or NMI writes the depth
+        // here: `draining` is NULL.
         let depth = self.depth().load(Relaxed);
         let depth = if depth & NESTED != 0 {
             core::cmp::min((depth & !NESTED) + 1, MAX_DEPTH)
@@ -261,7 +261,7 @@ impl Cpu {
         // What putting a program calls can be traced as well.
         self.draining().store(self.0.get().cast(), Relaxed);
         for node in of.progs().del_all() {
-            // SAFETY: `defer_put` has added the node, with the reference.
+            // SAFETY: `defer_put` has added the node, with the reference. Only drains call this.
             unsafe { prog::put_node(node) };
         }
         self.draining().store(null_mut(), Relaxed);
