@@ -119,10 +119,11 @@ impl WorkItem {
     #[inline]
     pub(crate) unsafe fn process_op(cb: &WorkCb, op: Op) {
         if op.as_start().is_some() {
-            // The caller holds a reference, so another one can be taken.
-            let _ = cb.head.tryget();
-            // SAFETY: The reference was taken just now.
-            unsafe { Self::schedule(cb) };
+            // This does not fail, as the caller holds a reference.
+            if cb.head.tryget() {
+                // SAFETY: The reference was taken just now.
+                unsafe { Self::schedule(cb) };
+            }
         } else if op.is_cancel() {
             Self::cancel_work(cb);
         }

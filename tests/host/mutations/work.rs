@@ -20,7 +20,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "deferred-work-without-reference",
         model: "work_deferred_start_free_run",
         says: "use after free: an object",
-        changes: &[(WORK, "let _ = cb.head.tryget();", "")],
+        changes: &[(WORK, "if cb.head.tryget() {", "if true {")],
     },
     Mutation {
         name: "cancelled-work-keeps-reference",
