@@ -55,6 +55,22 @@ configure() {
 	fi
 }
 
+# A new build folder begins as a copy of the other implementation's: the two
+# kernels share all but a few objects. Compilers and options are make's business.
+seed() {
+	local other
+	other=$CACHE/build/$(IMPL=$1 build_name "${tree##*/}")
+	[ ! -e "$build" ] && [ -s "$other/$KERNEL_IMAGE" ] && [ -f "$other/$STAMP" ] || return 0
+	say "kernel: $name begins as a copy of ${other##*/}"
+	(
+		lock "$other.lock" "the build folder ${other##*/}" -s
+		rm -rf "$build.part"
+		cp -a --reflink=auto "$other" "$build.part"
+		rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
+		mv "$build.part" "$build"
+	)
+}
+
 build_kernel() {
 	local log=$LOGS/$name.log start=$SECONDS left
 	left=$((STEPS - $(find "$build" -name '.*.cmd' | wc -l)))
@@ -94,6 +110,10 @@ image=$build/$KERNEL_IMAGE
 lock "$tree.lock" "the tree ${tree##*/}" -s
 lock "$build.lock" "the build folder $name"
 [ -e "$image" ] || need_disk "$CACHE" 3000 "building a kernel"
+case $IMPL in
+rust) seed c ;;
+c) seed rust ;;
+esac
 mkdir -p "$build"
 # Until the build has ended well, the image is of neither the old nor the new.
 grep -qsxF "${from:-none}" "$build/$STAMP" || rm -f "$build/$STAMP"
