@@ -41,7 +41,7 @@ unpack() {
 	[ -e "$root.part/bin/awk" ] || ln -s mawk "$root.part/bin/awk"
 	# virtme-ng's init ends with it.
 	mkdir -p "$root.part/usr/local/sbin"
-	printf '%s\n' '#!/bin/sh' 'echo o >/proc/sysrq-trigger' 'exec sleep infinity' >"$root.part/usr/local/sbin/poweroff"
+	printf '%s\n' '#!/bin/sh' 'echo o >/proc/sysrq-trigger' 'while :; do :; done' >"$root.part/usr/local/sbin/poweroff"
 	chmod +x "$root.part/usr/local/sbin/poweroff"
 	mv "$root.part" "$root"
 }

@@ -32,6 +32,7 @@ CC      := $(CLANG)
 ifeq ($(ARCH),arm64)
 CC      := $(CLANG) --target=aarch64-linux-gnu --sysroot=$(ROOT)
 LIBBPF  := $(TOOLDIR)/libbpf-$(ARCH)/libbpf.a
+LINKER  := -fuse-ld=lld
 endif
 
 # A test of its own is a file of prog_tests/. verifier_async_cb_context is one
@@ -150,7 +151,7 @@ $(OUT)/%.o: $(SELF)/%.c $(OUT)/config $(LIBBPF) | $(GEN)
 
 $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 	@echo "link: test_progs"
-	@$(CC) -g -rdynamic -o $@.tmp $(OBJS) $(LIBBPF) -lelf -lz -lrt -lpthread \
+	@$(CC) $(LINKER) -g -rdynamic -o $@.tmp $(OBJS) $(LIBBPF) -lelf -lz -lrt -lpthread \
 		$(shell grep -q '^feature-libelf-zstd=1' $(TOOLDIR)/FEATURE-DUMP.bpftool \
 			2>/dev/null && echo -lzstd)
 	@mv $@.tmp $@

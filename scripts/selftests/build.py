@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent
 ROOT = SCRIPTS.parent
 # The compilers are chosen where the kernel's are, in toolchain.sh.
 MAKE = """. "$1/lib.sh"; . "$1/toolchain.sh"; find_toolchain
-exec nice "${KMAKE[@]}" -j"$(nproc)" -f "$1/selftests/build.mk" all"""
+exec nice "${KMAKE[@]}" -j"$(nproc)" -f "$1/selftests/build.mk" ROOT="$GUEST_ROOT" all"""
 
 
 class BuildError(Exception):
@@ -117,7 +117,7 @@ def build(kernel, tree, folder, tools, log, say):
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ, SRC=str(tree), KERNEL=str(kernel.folder), OUT=str(folder),
                TOOLDIR=str(tools), TESTS=" ".join(names), ARCH=kernel.arch,
-               ROOT=str(tools.parents[1] / f"root-{kernel.arch}"))
+               GUEST_ROOT=str(tools.parents[1] / f"root-{kernel.arch}"))
     with log.open("w") as out:
         process = subprocess.Popen(["bash", "-c", MAKE, "build", str(SCRIPTS)], env=env,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

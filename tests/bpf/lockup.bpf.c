@@ -47,7 +47,7 @@ volatile s32 last_ret;
 static volatile u32 inside[CPUS];
 
 /* The same in lockup.c. */
-enum { OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
+enum { MODE_OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
 #define FIRST_LATE	8	/* H29: the timers from here on, one for each start */
 #define LATE		32
 

@@ -18,7 +18,7 @@
 #define PATIENCE	10	/* times as long, on a slow machine, until they have */
 
 /* The same in lockup.bpf.c. */
-enum { OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
+enum { MODE_OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
 #define FIRST_LATE	8
 #define LATE		32
 
@@ -62,7 +62,7 @@ static const char *from_tracepoint(u32 mode)
 	sk->bss->on = mode;
 	for (i = 0; i < 2; i++)
 		lockup_run(sk, sk->progs.start, i);
-	sk->bss->on = OFF;
+	sk->bss->on = MODE_OFF;
 	CHECK(sk->bss->hits, "the tracepoint's program did not run");
 	CHECK(sk->bss->chain < CHAIN_LIMIT, "starts begot starts without end");
 	say("%llu starts seen, %llu begot", (unsigned long long)sk->bss->hits,
@@ -137,7 +137,7 @@ static const char *under_rq_lock(int seconds, bool events)
 		}
 		shown = sk->bss->frees > ELEMENTS && (!events || sk->bss->over_max);
 	}
-	sk->bss->on = OFF;
+	sk->bss->on = MODE_OFF;
 	say("%llu elements in %llu switches, %llu refused, %llu by memory.max",
 	    (unsigned long long)sk->bss->frees, (unsigned long long)sk->bss->hits,
 	    (unsigned long long)sk->bss->refused, (unsigned long long)sk->bss->over_max);
@@ -195,7 +195,7 @@ static const char *h13(int seconds)
 		CHECK(sk->bss->retired == round, "round %d: freed without RCU", round);
 	}
 out:
-	sk->bss->on = OFF;
+	sk->bss->on = MODE_OFF;
 	lockup_bpf__destroy(sk);
 	return err;
 }
@@ -279,7 +279,7 @@ static const char *h29(int seconds)
 	CHECK(WAIT_UNTIL(!prog_exists(progs[0]), 10), "the CPU is dead: a program is not put");
 	CHECK(prog_exists(progs[1]), "the other program is gone already");
 	CHECK(!online(1, "1"), "taking CPU 1 up");
-	sk->bss->on = OFF;
+	sk->bss->on = MODE_OFF;
 	CHECK(WAIT_UNTIL(!prog_exists(progs[1]), 10), "the CPU is back: a program is not put");
 	up = sk->bss->queued;
 	say("%u starts queued on the dying CPU, %u on the one that came up", down, up - down);
@@ -293,7 +293,7 @@ static const char *h29(int seconds)
 	CHECK(!lockup_run(sk, sk->progs.start_irqs_off, 3), "start with IRQs off");
 	CHECK(WAIT_UNTIL(sk->bss->fired > fired, 10), "deferral is dead on the CPU that came back");
 out:
-	sk->bss->on = OFF;
+	sk->bss->on = MODE_OFF;
 	online(1, "1");
 	lockup_bpf__destroy(sk);
 	return err;

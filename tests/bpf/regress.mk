@@ -34,6 +34,7 @@ ifeq ($(ARCH),arm64)
 BPFARCH	:= arm64
 CC	:= $(CLANG) --target=aarch64-linux-gnu --sysroot=$(ROOT)
 LIBBPF	:= $(TOOLS)/libbpf-arm64/libbpf.a
+LINKER	:= -fuse-ld=lld
 endif
 HEADERS	:= $(wildcard $(HERE)*.h)
 PROGS	:= $(patsubst $(HERE)%.bpf.c,%,$(wildcard $(HERE)*.bpf.c))
@@ -76,7 +77,7 @@ $(OUT)/%.o: $(HERE)%.c $(SKELS) $(HEADERS)
 	$(CC) -O2 -g -Wall -D_GNU_SOURCE -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
 
 $(OUT)/bpf_async_regress: $(OBJS) $(LIBBPF)
-	$(CC) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
+	$(CC) $(LINKER) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
 
 $(OUT)/bpf_async_test.ko: $(HERE)../kmod/bpf_async_test.c $(HERE)../kmod/Kbuild $(KBUILD)/vmlinux
 	mkdir -p $(OUT)/kmod

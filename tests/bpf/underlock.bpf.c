@@ -24,7 +24,7 @@ struct {
 } kept SEC(".maps");
 
 /* The same in underlock.c. */
-enum { OFF, TIMER_SET, TIMER_CANCEL, WORK_SET, DELETE };
+enum { MODE_OFF, TIMER_SET, TIMER_CANCEL, WORK_SET, DELETE };
 
 volatile u32 on;	/* what to do, once */
 volatile u32 task;	/* where: in this thread */
@@ -81,7 +81,7 @@ int BPF_PROG(on_alloc, unsigned long caller, const void *object, struct kmem_cac
 
 	if (!what || (u32)bpf_get_current_pid_tgid() != task || !under_lock(cache, flags))
 		return 0;
-	on = OFF;
+	on = MODE_OFF;
 	hits++;
 	e = bpf_map_lookup_elem(&kept, &key);
 	if (!e)

@@ -17,7 +17,7 @@
 #define CPU	1
 
 /* The same in underlock.bpf.c. */
-enum { OFF, TIMER_SET, TIMER_CANCEL, WORK_SET, DELETE };
+enum { MODE_OFF, TIMER_SET, TIMER_CANCEL, WORK_SET, DELETE };
 
 static const struct {
 	u32 op;
@@ -56,7 +56,7 @@ static void *load_many(void *arg)
 		fds[i] = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, 2, NULL);
 		l->failed += fds[i] < 0;
 	}
-	l->sk->bss->on = OFF;
+	l->sk->bss->on = MODE_OFF;
 	for (i = 0; i < LOADS; i++)
 		close(fds[i]);
 	l->over = true;

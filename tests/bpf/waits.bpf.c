@@ -17,7 +17,7 @@ struct {
 } elems SEC(".maps");
 
 /* The same in waits.c. */
-enum { OFF, BEFORE, AFTER };
+enum { MODE_OFF, BEFORE, AFTER };
 
 volatile u32 on;	/* when to cancel */
 volatile u64 begun, ended, fired;

@@ -11,7 +11,7 @@
 #define PIN		2
 
 /* The same in waits.bpf.c. */
-enum { OFF, BEFORE, AFTER };
+enum { MODE_OFF, BEFORE, AFTER };
 
 /* n timers on n CPUs whose callbacks all wait; then each does op to the next. */
 static const char *ring(struct script_bpf *sk, int map, u32 op, int n)

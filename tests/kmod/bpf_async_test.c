@@ -6,7 +6,7 @@
  *  - A true NMI at a chosen point. The kfunc bpf_async_test_nmi(arg) raises
  *    one on this CPU; fentry programs on bpf_async_test_nmi_hook(arg) run
  *    inside it. One CPU is enough and no PMU is needed. arm64 has none to raise:
- *    there the programs run where it would, with nmi_enter() before them.
+ *    there the programs run where it would, with the preemption count of one.
  *  - Allocation failure. Writing N to fail_alloc makes the next N calls of
  *    bpf_map_kmalloc_nolock() return NULL, in any context. fail_nolock does
  *    the same one level lower (kmalloc_nolock()), and only for calls made
@@ -101,9 +101,10 @@ static void raise_nmi(u64 arg)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	nmi_enter();
+	/* nmi_enter() is not for modules. RCU is watching already. */
+	__preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
 	bpf_async_test_nmi_hook(arg);
-	nmi_exit();
+	__preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
 	local_irq_restore(flags);
 }
 
