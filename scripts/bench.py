@@ -42,6 +42,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # Found beside this file:
 import command  # noqa: E402
+import flavor  # noqa: E402
 from bench import baseline, counts, diff, load, memory, plots, scale, store, trace  # noqa: E402
 from bench.kernels import BenchKernel, say  # noqa: E402
 from regress import ROOT, RegressError  # noqa: E402
@@ -153,7 +154,8 @@ def measure(run, parts):
         say(f"{part}: {seconds:.0f} s")
     run.data["problems"] = run.problems
     whole = list(parts) == list(PARTS) and not args.only
-    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *([] if whole else ["only"])])
+    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *flavor.words(args),
+                     *([] if whole or (args.arch != "x86_64" and not args.only) else ["only"])])
     path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
     store.write(path, run.data)
     for plot in plots.write(run.data, path):
@@ -164,6 +166,7 @@ def measure(run, parts):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
+    parser.add_argument("--arch", choices=flavor.ARCHES, default="x86_64", help="its machine (default: x86_64)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
     parser.add_argument("--profile", action="append", default=[], metavar="NAME",
@@ -181,14 +184,18 @@ def arguments(argv):
                      help="name what changed between these two files, or between the last two")
     parser.add_argument("--baseline", type=Path, default=BASELINE, metavar="FILE", help=f"(default {BASELINE.name})")
     args = parser.parse_args(argv)
-    args.flavor, args.arch = "plain", "x86_64"     # other kernels' instructions are not what counts
+    args.flavor = "plain"       # other kernels' instructions are not what counts
     if args.boots < 1:
         parser.error("--boots is a number from 1")
     if args.diff and len(args.diff) != 2:
         parser.error("--diff takes two files, the earlier one first, or none")
     if (args.check or args.renew) and (args.impl != "rust" or args.only):
         parser.error("--check and --renew take --impl rust and no --only: the baseline is one of Rust, and whole")
+    if args.arch != "x86_64" and (args.check or args.renew or args.profile or {*PARTS[1:]} & {*args.only}):
+        parser.error(f"on {args.arch} there are the counts only, and no baseline of them")
     args.parts = [part for part in PARTS if part in args.only or (part == "trace" and args.profile)]
+    if args.arch != "x86_64":
+        args.parts = [PARTS[0]]
     args.only = [name for name in args.only if name not in PARTS]
     if args.only and "counts" not in args.parts:
         args.parts = ["counts", *args.parts]

@@ -8,8 +8,9 @@ import sys
 
 from regress import ROOT, SCRIPTS, Kernel, RegressError, cache
 
-# One instruction of the guest is one tick of its time stamp counter.
-ICOUNT = "-icount shift=0,sleep=off"
+# One instruction of the guest is one tick of its counter.
+ICOUNT = {"x86_64": "-icount shift=0,sleep=off",
+          "arm64": "-icount shift=0,sleep=off -cpu max,pauth-impdef=on,cntfrq=1000000000"}
 LIMIT = 600                         # seconds a boot; most take about 20
 SAID = 15                           # lines of an error that are shown
 
@@ -58,9 +59,10 @@ class BenchKernel(Kernel):
         log = cache() / "logs" / f"bench-{self.label}.build.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.build}", f"OUT={self.out}",
-                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}"]
+                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}",
+                   f"ROOT={cache() / f'root-{self.arch}'}"]
         with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT,
+            done = subprocess.run(command, stdout=file, env={**os.environ, "ARCH": self.arch}, stderr=subprocess.STDOUT,
                                   stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             show(log.read_text(encoding="utf-8", errors="replace"))
@@ -72,7 +74,7 @@ class BenchKernel(Kernel):
         console = cache() / "logs" / f"bench-{self.label}-{what}.log"
         command = [SCRIPTS / "vm.py", "--kernel", self.build, "--cpus", str(cpus), "--timeout", str(limit),
                    "--mem", mem, "--console", console]
-        for word in [*([ICOUNT] if icount else []), *qemu]:
+        for word in [*([ICOUNT[self.arch]] if icount else []), *qemu]:
             command += ["--qemu", word]
         if rwdir:
             command += ["--rwdir", rwdir]

@@ -15,7 +15,7 @@ all-bench: $(OUT)/bpf_async_bench $(OUT)/bpf_async_bench.ko
 $(OUT)/bench.bpf.o $(OBJS): $(wildcard $(HERE)../bpf/*.h) $(HERE)../bpf/util.c
 
 $(OUT)/bpf_async_bench: $(OBJS) $(LIBBPF)
-	$(CLANG) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
+	$(CC) $(LINKER) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
 
 $(OUT)/bpf_async_bench.ko: $(HERE)kmod/bpf_async_bench.c $(HERE)kmod/Kbuild $(KBUILD)/vmlinux
 	mkdir -p $(OUT)/kmod

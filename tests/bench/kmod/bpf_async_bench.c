@@ -2,17 +2,17 @@
 /*
  * For the benchmark: the counter that counts instructions, and the bare kernel
  * calls under the operations of bpf_timer and bpf_wq, as kfuncs, so that both
- * are measured from BPF in the same way. Never part of the product, x86-64
- * only.
+ * are measured from BPF in the same way. Never part of the product, x86-64 and
+ * arm64.
  */
 #include <linux/btf.h>
 #include <linux/btf_ids.h>
 #include <linux/hrtimer.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/timex.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
-#include <asm/msr.h>
 
 #define WORKS 256	/* tests/bench/bench.h: the samples of one run */
 
@@ -30,10 +30,10 @@ static void work_fn(struct work_struct *work)
 
 __bpf_kfunc_start_defs();
 
-/* With -icount shift=0 one instruction is one tick of the time stamp counter. */
+/* With -icount shift=0 one instruction is one tick of what this reads. */
 __bpf_kfunc u64 bpf_async_bench_count(void)
 {
-	return rdtsc();
+	return get_cycles();
 }
 
 /* A call of the same kind as those that are measured. */
