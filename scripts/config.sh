@@ -3,11 +3,20 @@
 #
 # Sourced after toolchain.sh: what a kernel is made from and configured with.
 
+# FLAVOR is debian-NAME in make matrix only.
 fragments() {
 	local name
-	for name in base "$ARCH" "$FLAVOR" "$FLAVOR-$ARCH"; do
-		[ ! -f "$ROOT/config/$name.config" ] || cat "$ROOT/config/$name.config"
-	done
+	case $FLAVOR in
+	debian-*)
+		xz -dc "$CACHE/debian-config/config.${FLAVOR#debian-}.xz"
+		printf '%s\n' CONFIG_SAMPLES=y CONFIG_SAMPLES_RUST=y
+		;;
+	*)
+		for name in base "$ARCH" "$FLAVOR" "$FLAVOR-$ARCH"; do
+			[ ! -f "$ROOT/config/$name.config" ] || cat "$ROOT/config/$name.config"
+		done
+		;;
+	esac
 	cat "$ROOT/config/impl-$IMPL.config"
 	llvm_agrees || echo 'CONFIG_RUST_INLINE_HELPERS=n'
 	[ -z "${CONFIG_EXTRA:-}" ] || cat "$CONFIG_EXTRA"

@@ -9,6 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
 . "$SCRIPTS/config.sh"
+. "$SCRIPTS/apt.sh"
 
 TARGETS=(rust/ kernel/bpf/ samples/rust/)
 
@@ -22,6 +23,23 @@ entry() {
 }
 
 names() { sed -n 's/^\([a-z][^[:space:]]*\)[[:space:]].*/\1/p' "$ROOT/config/matrix"; }
+
+# What Debian configures its kernels of this series with.
+fetch_debian_configs() {
+	local package=linux-config-$KERNEL_SERIES configs=$CACHE/debian-config deb
+	apt=$CACHE/apt
+	[ ! -d "$configs" ] || return 0
+	lock "$CACHE/src.lock" "the lists of Debian's packages"
+	configure_apt trixie-backports "leave out the debian configurations: ONLY='name ...'"
+	own_apt "matrix: reading the package lists" update
+	(cd "$apt/archives" && own_apt "matrix: fetching $package" download "$package")
+	deb=$(compgen -G "$apt/archives/${package}_*.deb" | sort -V | tail -n 1)
+	[ -n "$deb" ] || die "apt left no $package in $apt/archives" "run the same command again"
+	rm -rf "$configs.part"
+	mkdir "$configs.part"
+	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$configs.part" --strip-components=4
+	mv "$configs.part" "$configs"
+}
 
 # The kernel's own doctests have warnings.
 asked() {
@@ -82,7 +100,7 @@ compile() {
 
 # row RESULT SECONDS
 row() {
-	printf '%-12s %-7s %-6s %-5s %5s s  %s\n' "$name" "$ARCH" "$FLAVOR" "$1" "$2" "$options" |
+	printf '%-12s %-7s %-6s %-5s %5s s  %s\n' "$name" "$ARCH" "${FLAVOR%%-*}" "$1" "$2" "$options" |
 		sed 's/ *$//' | tee -a "$ROOT/out/matrix.txt"
 }
 
@@ -124,6 +142,10 @@ find_toolchain
 tree=$("$SCRIPTS/tree.sh")
 tree=${tree##*$'\n'}
 mkdir -p "$CACHE/matrix" "$ROOT/out"
+for name in "${names[@]}"; do
+	entry "$name"
+	[[ $FLAVOR != debian-* ]] || fetch_debian_configs
+done
 lock "$tree.lock" "the tree ${tree##*/}" -s
 lock "$CACHE/matrix.lock" "make matrix"
 : >"$ROOT/out/matrix.txt"
