@@ -145,9 +145,9 @@ static __u32 run_destroy(const struct operation *op)
 	run(op->before, op->elements);
 	fd = bpf_map__fd(sk->maps.t_arr);
 	settle();
-	begin = __builtin_ia32_rdtsc();
+	begin = count();
 	dup2(null, fd);		/* in place of the map, which libbpf still closes */
-	end = __builtin_ia32_rdtsc();
+	end = count();
 	bench_bpf__destroy(sk);
 	close(null);
 	sk = old;

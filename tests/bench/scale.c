@@ -118,9 +118,9 @@ static void scale(__u32 n)
 	if (!WAIT_UNTIL(slab() - before < 8 * (__s64)n + (1 << 20), 60))
 		die("the slabs of deleted timers do not come back, bytes", "scale", slab() - before);
 	fill(n, nothing, false);
-	begin = __builtin_ia32_rdtsc();
+	begin = count();
 	dup2(null, fd);		/* the last reference of user space */
-	end = __builtin_ia32_rdtsc();
+	end = count();
 	line(n, "destroy", (double)(end - begin) / n);
 	scale_bpf__destroy(sk);
 	close(null);
