@@ -42,7 +42,7 @@ export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff readme patches test
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff machines readme patches clients test test-all
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -111,11 +111,20 @@ bench-check: ## compare the instruction counts with those that were committed
 bench-diff: ## what changed between the last two runs of make bench
 	@scripts/bench.py --diff
 
+machines: ## one table of what ran on which machine and flavor, and what it gave
+	@scripts/machines.py
+
 readme: ## put what run, regress IMPL=both, test and bench printed into README.md and Documentation
 	@scripts/readme.py
 
 patches: ## the repository as a mail series for a kernel tree; prints the folder with the mails
 	@scripts/patches.sh
 
+clients: ## the kernel's sched_ext schedulers that use timers, under load, on both kernels (or IMPL=rust)
+	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/clients.sh
+
 test: ## everything that must hold
 	@scripts/test.sh
+
+test-all: ## what make test leaves out: other machines and flavors, matrix, patches (or ONLY='arm64 rt ...')
+	@scripts/test-all.sh

@@ -11,6 +11,7 @@ named here and the doctests are counted against the files of the work tree.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -110,6 +111,15 @@ def run(args, suites, words):
         return status, Path(out.name).read_text()
 
 
+def keep(build, passed, failed):
+    """For make machines, if the folder's name says which kernel this is."""
+    match = re.search(r"-(rust|c)((?:-[a-z0-9_]+)*)$", Path(build).name)
+    if match:
+        path = ROOT / "out" / f"kunit-{match[1]}{match[2]}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"passed": passed, "failed": failed}) + "\n", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kernel", required=True, help="the build folder")
@@ -130,6 +140,7 @@ def main():
         print(f"kunit: {complaint}", file=sys.stderr)
     if bad:
         sys.stderr.write(text)
+    keep(args.kernel, passed, len(bad))
     print(f"kunit: {passed} passed, {len(bad)} failed")
     return 1 if bad else 0
 

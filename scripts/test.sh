@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Everything that must hold: what a machine can check by itself first, then
-# the booted kernels, plain before debug. One line of counts at the end.
+# the booted kernels, plain before debug before arm64. One line of counts at the end.
 # A new step is a line here and a script.
 
 . "$(dirname "$0")/lib.sh"
@@ -15,12 +15,12 @@ STEPS_FILE=$ROOT/out/test.txt
 : >"$STEPS_FILE"
 
 # Also what is only needed for the checks (shellcheck): not in doctor's list.
-"$SCRIPTS/setup.sh"
+ARCH=arm64 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
-# kernel IMPL [FLAVOR]: builds it; BUILD is its folder.
+# kernel IMPL [FLAVOR [ARCH]]: builds it; BUILD is its folder.
 kernel() {
-	BUILD=$(IMPL=$1 FLAVOR=${2:-plain} "$SCRIPTS/kernel.sh" --always) || return
+	BUILD=$(IMPL=$1 FLAVOR=${2:-plain} ARCH=${3:-x86_64} "$SCRIPTS/kernel.sh" --always) || return
 	BUILD=${BUILD##*$'\n'}
 	BUILD=${BUILD%/arch/*}
 }
@@ -64,4 +64,9 @@ step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust, debug" on_kernel selftests --flavor debug --kernel-rust
 step "hazards: rust, debug" on_kernel regress --flavor debug --kernel-rust
+
+BUILD=
+step "kernel: rust, arm64" kernel rust plain arm64
+step "kunit: rust, arm64" on_kernel "$SCRIPTS/kunit.py" --kernel
+step "selftests: rust, arm64" on_kernel selftests --arch arm64 --kernel-rust
 finish

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""One table of what ran on which machine, kernel and flavor, and what it gave, C
+beside Rust, from what make run, make regress, make kunit and make test-all left in
+out/*.json. Also in out/machines.txt, from where make readme takes it.
+
+A cell is passed/run: what a machine is too small for, or has no device for, is
+not run. Tests of ours that fail on C find the bugs that the README lists; a limit
+that both kernels have counts as shown, not as passed.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("selftests", "regress", "kunit")
+NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
+TITLES = {
+    "": "x86-64", "debug": "x86-64, debug (KASAN, lockdep ...)", "kcsan": "x86-64, KCSAN",
+    "rt": "x86-64, PREEMPT_RT", "cfi": "x86-64, CFI", "up": "x86-64, SMP=n",
+    "cpus1": "x86-64, one CPU", "cpus1-nolapic": "x86-64, one CPU, no irq_work interrupt",
+    "arm64": "arm64",
+}
+NOT_RUN = ("left out", "skip", "not run")
+
+
+def statuses(data, impl):
+    """The status of each test that one kernel ran, or None."""
+    tests = data["tests"].values() if "tests" in data else data["cases"]
+    found = [test[impl]["status"] for test in tests if impl in test]
+    return [status for status in found if status not in NOT_RUN] or None
+
+
+def cell(found):
+    if found is None:
+        return "-"
+    known = found.count("known")
+    return f"{found.count('pass')}/{len(found) - known}" + (f", {known} known" if known else "")
+
+
+def collect(files):
+    """{machine: {column: text}}; files: [(name, data)], of which a later one replaces."""
+    rows = {}
+    for name, data in files:
+        match = NAME.fullmatch(name)
+        words = match[2][1:].split("-") if match and match[2] else []
+        if not match or "only" in words:
+            continue
+        impls = [word for word in words if word in ("rust", "c")] or ["c", "rust"]
+        row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {})
+        for impl in impls:
+            if match[1] == "kunit":
+                row["kunit", impl] = f"{data['passed']}/{data['passed'] + data['failed']}"
+            else:
+                row[match[1], impl] = cell(statuses(data, impl))
+    return rows
+
+
+def render(rows):
+    columns = [("selftests", "c"), ("selftests", "rust"), ("regress", "c"), ("regress", "rust"), ("kunit", "rust")]
+    grid = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit"]]
+    order = [*(key for key in TITLES if key in rows), *sorted(key for key in rows if key not in TITLES)]
+    grid += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns)] for key in order]
+    widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in grid)
+
+
+def main():
+    paths = [path for path in (ROOT / "out").glob("*.json") if NAME.fullmatch(path.name)]
+    paths.sort(key=lambda path: path.stat().st_mtime)
+    if not paths:
+        print("machines: nothing was run; run 'make run', 'make regress IMPL=both' or 'make test-all' first",
+              file=sys.stderr)
+        return 2
+    text = render(collect([(path.name, json.loads(path.read_text(encoding="utf-8"))) for path in paths]))
+    (ROOT / "out/machines.txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# [ONLY='arm64 rt ...'] test-all.sh: what make test leaves out because of the time
+# it takes: other machines, flavours and odd machines, C beside Rust, programs
+# of the kernel's source that use timers, each configuration, and each patch.
+
+. "$(dirname "$0")/lib.sh"
+. "$SCRIPTS/steps.sh"
+
+unset KSRC CONFIG_EXTRA
+export IMPL=both FLAVOR=plain ARCH=x86_64
+mkdir -p "$ROOT/out"
+STEPS_FILE=$ROOT/out/test-all.txt
+PARTS=(arm64 rt cfi up nolapic clients matrix patches)
+
+read -ra parts <<<"${ONLY:-${PARTS[*]}}"
+for part in "${parts[@]}"; do
+	[[ " ${PARTS[*]} " == *" $part "* ]] ||
+		die "there is no part '$part'" "take some of: ${PARTS[*]}"
+done
+: >"$STEPS_FILE"
+ARCH=arm64 "$SCRIPTS/setup.sh"
+export BPF_ASYNC_SETUP=1
+
+# kernel IMPL: builds it, of FLAVOR and ARCH.
+kernel() { IMPL=$1 "$SCRIPTS/kernel.sh" >/dev/null; }
+
+built() {
+	local image
+	image=$(IMPL=$1 "$SCRIPTS/kernel.sh") || return
+	image=${image##*$'\n'}
+	echo "${image%/arch/*}"
+}
+
+selftests() { "$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$(built c)" --kernel-rust "$(built rust)"; }
+sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
+
+# kernels NAME: both, and what runs on each machine and flavour.
+kernels() {
+	step "kernel: C, $1" kernel c
+	step "kernel: Rust, $1" kernel rust
+	step "kunit: $1" env IMPL=rust "$SCRIPTS/kunit.sh"
+	step "sample: $1" sample
+	step "selftests: $1" selftests
+	step "hazards: $1" "$SCRIPTS/regress.sh"
+}
+
+for part in "${parts[@]}"; do
+	FLAVOR=plain ARCH=x86_64
+	case $part in
+	arm64) ARCH=arm64 && kernels "$part" ;;
+	rt | cfi | up) FLAVOR=$part && kernels "$part" ;;
+	nolapic)
+		step "hazards: one CPU" env CPUS=1 "$SCRIPTS/regress.sh"
+		step "hazards: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/regress.sh"
+		;;
+	clients) step "clients" "$SCRIPTS/clients.sh" ;;
+	matrix) step "matrix" env ONLY= "$SCRIPTS/matrix.sh" ;;
+	patches) step "patches" env CHECK=1 "$SCRIPTS/patches.sh" ;;
+	esac
+done
+finish
