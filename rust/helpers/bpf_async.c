@@ -19,6 +19,11 @@ __rust_helper bool rust_helper_bpf_async_must_defer(void)
 	return in_hardirq() || irqs_disabled();
 }
 
+__rust_helper bool rust_helper_bpf_async_preemptible(void)
+{
+	return preemptible();
+}
+
 __rust_helper struct bpf_async_cpu *rust_helper_bpf_async_this_cpu(void)
 {
 	return this_cpu_ptr(&bpf_async_cpu);
@@ -72,8 +77,14 @@ __rust_helper void rust_helper_bpf_async_preempt_enable(void)
 	preempt_enable_notrace();
 }
 
+/*
+ * kmalloc_nolock() tells the memory cgroup that it is full, under a lock that
+ * can sleep on PREEMPT_RT.
+ */
 __rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)
 {
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible())
+		return NULL;
 	return bpf_map_kmalloc_nolock(map, size, 0, map->numa_node);
 }
 

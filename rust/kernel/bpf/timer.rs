@@ -226,7 +226,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// # Errors
     ///
-    /// - `EOPNOTSUPP` with interrupts disabled or in NMI.
+    /// - `EOPNOTSUPP` with interrupts disabled or in NMI. On `PREEMPT_RT` also with preemption
+    ///   disabled, because the wait sleeps.
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
     ///   callback waits for. Also if the caller traces the expiry of this timer, after the callback
@@ -234,7 +235,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {
-        if must_defer() {
+        // SAFETY: This FFI call has no requirements.
+        if must_defer() || cfg!(CONFIG_PREEMPT_RT) && !unsafe { bindings::bpf_async_preemptible() }
+        {
             return Err(EOPNOTSUPP);
         }
         let running = running_timer();

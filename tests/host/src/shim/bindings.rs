@@ -116,6 +116,10 @@ pub unsafe fn bpf_async_must_defer() -> bool {
     world().must_defer()
 }
 
+pub unsafe fn bpf_async_preemptible() -> bool {
+    true
+}
+
 pub unsafe fn bpf_async_this_cpu() -> *mut bpf_async_cpu {
     core::ptr::from_ref(world().cpu()).cast_mut()
 }
