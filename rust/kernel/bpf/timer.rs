@@ -128,11 +128,12 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` if the caller traces the expiry of this timer.
+    /// `EDEADLK` if the caller traces the expiry of this timer. On `PREEMPT_RT` also in a timer
+    /// callback: its softirq holds a lock that the end of the other callback may wait for.
     #[cold]
     #[inline(never)]
     fn cancel_running(&self, guard: sched::Guard) -> Result<c_int> {
-        if self.0.runs_here() {
+        if self.0.runs_here() || cfg!(CONFIG_PREEMPT_RT) && !running_timer().is_null() {
             return Err(EDEADLK);
         }
         // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
@@ -230,8 +231,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   disabled, because the wait sleeps.
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
-    ///   callback waits for. Also if the caller traces the expiry of this timer, after the callback
-    ///   was removed.
+    ///   callback waits for. Also if the caller traces the expiry of this timer, and on `PREEMPT_RT`
+    ///   if the caller is a callback and would have to wait: after the callback was removed.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {
