@@ -291,7 +291,8 @@ impl<P: Payload<Owner>> Object<P> {
 ///
 /// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must
 /// not be dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted; on
-/// `PREEMPT_RT` only in task context with interrupts enabled.
+/// `PREEMPT_RT` only in task context with interrupts enabled. As with [`KBox`], this is up to the
+/// unsafe code that calls safe code in such a context.
 ///
 /// # Examples
 ///

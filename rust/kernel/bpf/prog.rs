@@ -54,6 +54,7 @@ use core::{
 /// Changes a reference count of C unless it is `unless`.
 ///
 /// Returns whether it did. Any context; Full if it did.
+#[doc(alias = "atomic64_add_unless")]
 #[inline]
 #[must_use]
 pub(crate) fn add_unless(count: &Atomic<i64>, delta: i64, unless: i64) -> bool {

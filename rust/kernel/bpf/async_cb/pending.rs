@@ -250,9 +250,9 @@ impl Head {
     ///
     /// Any context; no memory ordering.
     ///
-    /// Not `refcount_inc_not_zero()`: that checks for an overflow, which takes 8 instructions and
-    /// would put `bpf_wq_start()` above C. The count cannot overflow: slot, queue, pending and
-    /// running work have one reference each, and each context that is in an operation has one.
+    /// The count cannot overflow: slot, queue, pending and running work have one reference each,
+    /// and each context that is in an operation has one. So this does without the check for an
+    /// overflow that `refcount_inc_not_zero()` has: 8 instructions in each `bpf_wq_start()`.
     #[must_use = "without a reference, the object may be freed"]
     #[inline]
     pub(crate) fn tryget(&self) -> bool {
@@ -357,9 +357,10 @@ impl Head {
     /// Edge operation to `NOP`, then waits while the drainer performs an operation that it took
     /// before.
     ///
-    /// The wait is for one operation, since `seq` changes with each. A drainer runs with interrupts
-    /// disabled on another CPU, and waits for nothing that the caller holds. (`seq` has 8 bits: a
-    /// caller that reads it once in 128 operations only may wait for as many.)
+    /// The wait is for one operation, since `seq` changes with each. (`seq` has 8 bits: a caller
+    /// that reads it once in 128 operations only may wait for as many.) The drainer is on another
+    /// CPU, with interrupts disabled. It waits for no lock that the caller holds: each lock that it
+    /// takes is taken with interrupts disabled everywhere, and the caller has them enabled.
     ///
     /// # Safety
     ///
