@@ -12,6 +12,7 @@
 . "$SCRIPTS/toolchain.sh"
 . "$SCRIPTS/steps.sh"
 find_toolchain
+WITH=patches ensure_setup || say "patches: note: going on with what is there"
 
 # The cover letter explains the first two, and the sender signs.
 EXPLAINED=FILE_PATH_CHANGES,RCU_TASKS_TRACE,MISSING_SIGN_OFF
@@ -108,12 +109,13 @@ maintainers() {
 	done
 }
 
-if [ -f /usr/share/codespell/dictionary.txt ] || python3 -c 'import codespell_lib' 2>/dev/null; then
-	CODESPELL=(--codespell)
-else
-	CODESPELL=()
-	say "patches: note: no codespell here, so checkpatch looks for fewer misspellings"
-fi
+# The dictionary may be that of another Python than the first in PATH.
+CODESPELL=()
+for dictionary in /usr/share/codespell/dictionary.txt /usr/lib/python3/dist-packages/codespell_lib/data/dictionary.txt \
+	"$(python3 -c 'import codespell_lib; print(codespell_lib.__path__[0])' 2>/dev/null)/data/dictionary.txt"; do
+	[ ! -f "$dictionary" ] || CODESPELL=(--codespell --codespellfile "$dictionary")
+done
+[ ${#CODESPELL[@]} -gt 0 ] || say "patches: note: no codespell here, so checkpatch looks for fewer misspellings"
 
 # checkpatch MAIL. It counts a character outside of ASCII, as diagrams have, as
 # several. Its exit status is 1 if it has something to say.
@@ -134,6 +136,20 @@ checkpatch() {
 	return "$bad"
 }
 
+# kernel_doc FILE: what it says of the file, and did not say of it in the base.
+kernel_doc() {
+	local new old=$work/base.${1##*.}
+	in_repo show "base:$1" >"$old" 2>/dev/null || : >"$old"
+	new=$(comm -13 <(kernel_doc_says "$old") <(kernel_doc_says "$tree/$1"))
+	[ -z "$new" ] || { say "$1: $new" && return 1; }
+}
+
+# Without names and line numbers of the file.
+kernel_doc_says() {
+	(cd "$tree" && python3 -B scripts/kernel-doc -none -Wall "$1" 2>&1) |
+		sed -n 's/^\(Warning\|Error\): [^ ]* /\1: /p' | sort
+}
+
 # style MAIL: of it, and of the files that it changes.
 style() {
 	local file
@@ -141,7 +157,7 @@ style() {
 	while read -r file; do
 		case $file in
 		*.rs) rustfmt --check --edition 2021 --config-path "$tree/.rustfmt.toml" "$tree/$file" || return ;;
-		*.c | *.h) (cd "$tree" && python3 -B scripts/kernel-doc -none -Wall -Werror "$file") || return ;;
+		*.c | *.h) kernel_doc "$file" || return ;;
 		esac
 	done < <(in_tree diff --name-only HEAD~1)
 }
@@ -216,13 +232,15 @@ rustdoc() {
 	once warnings "$(in_repo rev-parse 'series^{tree}') $RUSTC_FOUND" "$SCRIPTS/warnings.sh" "$work/build-on"
 }
 
-# Of the lines in our own files.
+# Of the lines in our own files. A sparse that does not know a keyword of the
+# kernel's is told what it means.
 sparse() {
-	local said
-	have sparse || { say "left out: no sparse here" && return 77; }
+	local said checker=sparse
+	type -P sparse >/dev/null || { say "left out: no sparse here" && return 77; }
 	check_out series || return
-	"${KMAKE[@]}" -C "$tree" O="$work/build-on" -j"$(nproc)" C=2 kernel/bpf/async_rust.o kernel/bpf/helpers.o \
-		rust/helpers/helpers.o >"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
+	[ "$("$tree/scripts/checker-valid.sh" sparse)" = 1 ] || checker+=" -D__typeof_unqual__=__typeof__"
+	"${KMAKE[@]}" -C "$tree" O="$work/build-on" -j"$(nproc)" C=2 CHECK="$checker" kernel/bpf/async_rust.o \
+		kernel/bpf/helpers.o rust/helpers/helpers.o >"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
 	grep -q '  CHECK' "$log-sparse.log" || { say "sparse was not run, see $log-sparse.log" && return 1; }
 	said=$(grep -E '(async_rust\.c|bpf_async\.[ch]|rust/helpers/(hrtimer|irq_work|llist|rcu|refcount)\.c):.*(warning|error):' \
 		"$log-sparse.log") || return 0
