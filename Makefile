@@ -61,7 +61,7 @@ tree: ## the kernel source with our files in it; prints its path
 	@scripts/tree.sh
 
 stats: ## sizes of the Rust code, C beside it
-	@scripts/stats.py
+	@mkdir -p out && scripts/stats.py | tee out/stats.txt
 
 kernel: ## build the kernel; prints the image's path
 	@scripts/kernel.sh --always

@@ -107,6 +107,14 @@ def values(source, version, patches):
     found["bench state"] = f"on an earlier state of the code, commit {state[1]}" if state else "on this code"
     for row in re.finditer(r"^    (\S.*?) +~?(\d+) +~?(\d+)   ?\d\.\d\d  ", bench, re.M):
         found |= {f"c {row[1]}": f"{row[2]:>5}", f"r {row[1]}": f"{row[3]:>5}"}
+    for row in re.finditer(r"^    (timer|wq|deferred) +(\d+) +(\d+|-)  the object", bench, re.M):
+        found |= {f"c bytes {row[1]}": f"{row[2]:>5}", f"r bytes {row[1]}": f"{row[3]:>5}"}
+    size = {row[1]: (row[2], int(row[3])) for row in re.finditer(
+        r"^ +(\S.*?) +\d+ +\d+ +(\d+) +\S+ +\S+ +(\d+)$", results, re.M)}
+    if {"C, helpers.c", "Rust, bpf/", "of that domain.rs"} <= set(size):
+        (lines, text), (_, domain) = size["C, helpers.c"], size["of that domain.rs"]
+        found |= {"c lines": lines, "c text": f"{text:>5}", "r text domain": f"{domain:>5}",
+                  "r text": f"{size['Rust, bpf/'][1] - domain:>5}"}
     baseline = json.loads((source / "tests/bench/baseline.json").read_text(encoding="utf-8"))
     found |= {f"n {name}": f"{count:>5}" for name, count in baseline["operations"].items()}
     return found

@@ -4,7 +4,7 @@
 
 A block in README.md between <!-- out/NAME.txt --> and <!-- end of output -->, or
 in a document between ".. out/NAME.txt" and ".. end of output", becomes that file,
-which make run, make regress, make test or make bench leaves. The plots that a
+which make run, make regress, make stats, make test or make bench leaves. The plots that a
 document shows as NAME.svg become out/NAME.svg. What is not in out/
 stays as it is and is named.
 """
