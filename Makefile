@@ -42,7 +42,7 @@ export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff machines readme patches clients test test-all
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff machines readme patches docs clients test test-all
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -116,6 +116,9 @@ machines: ## one table of what ran on which machine and flavor, and what it gave
 
 readme: ## put what run, regress IMPL=both, test and bench printed into README.md and Documentation
 	@scripts/readme.py
+
+docs: ## our document and our modules as HTML pages, as the kernel makes them; prints where they are
+	@scripts/docs.sh
 
 patches: ## the repository as a mail series for a kernel tree; prints the folder with the mails
 	@scripts/patches.sh

@@ -39,6 +39,18 @@ if [ "${ARCH:-}" = arm64 ]; then
 	TOOLS_NEEDED+=$'qemu-system-aarch64\t7.0\tqemu-system-arm\tqemu-system-aarch64 --version\n'
 fi
 
+# What one target needs besides.
+case ${WITH:-} in
+patches)
+	PACKAGES+=(codespell sparse)
+	TOOLS_NEEDED+=$'codespell\t-\tcodespell\tcodespell --version\nsparse\t-\tsparse\tsparse --version\n'
+	;;
+docs)
+	PACKAGES+=(python3-sphinx python3-yaml)
+	TOOLS_NEEDED+=$'sphinx-build\t3.4.3\tpython3-sphinx\tsphinx-build --version\n'
+	;;
+esac
+
 # HEADERS_NEEDED: header, package.
 HEADERS_NEEDED='
 libelf.h	libelf-dev
