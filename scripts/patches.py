@@ -104,7 +104,7 @@ def values(source, version, patches):
         found |= {name: said[1]} if said else {}
     bench = (source / "docs/bench.rst").read_text(encoding="utf-8")
     state = re.search(r"printed at commit (\w+)", bench)
-    found["bench state"] = f"on an earlier state of the code, commit {state[1]}" if state else "on this code"
+    found["bench state"] = f"on an earlier state of the code, {state[1]} in the repository" if state else "on this code"
     for row in re.finditer(r"^    (\S.*?) +~?(\d+) +~?(\d+)   ?\d\.\d\d  ", bench, re.M):
         found |= {f"c {row[1]}": f"{row[2]:>5}", f"r {row[1]}": f"{row[3]:>5}"}
     for row in re.finditer(r"^    (timer|wq|deferred) +(\d+) +(\d+|-)  the object", bench, re.M):
