@@ -173,9 +173,11 @@ fragments() {
 	[ "$1" != none ] || echo 'CONFIG_RUST=n'
 }
 
-# compile CONFIG: what is ours, or has lines of ours.
-compile() {
-	local build=$work/build-$1 objects=(kernel/bpf/helpers.o)
+# configure CONFIG: one folder with Rust for both implementations, so that what
+# they share is compiled once.
+configure() {
+	build=$work/build-rust
+	[ "$1" != none ] || build=$work/build-none
 	mkdir -p "$build"
 	fragments "$1" >"$build/fragments"
 	KCONFIG_ALLCONFIG=$build/fragments KCONFIG_CONFIG=$build/.config.new \
@@ -185,6 +187,12 @@ compile() {
 	else
 		mv "$build/.config.new" "$build/.config"
 	fi
+}
+
+# compile CONFIG: what is ours, or has lines of ours.
+compile() {
+	local objects=(kernel/bpf/helpers.o)
+	configure "$1" || return
 	if [ "$1" = none ]; then
 		! grep -q '^CONFIG_RUST=y' "$build/.config" || { echo "error: CONFIG_RUST is set" && return 1; }
 	else
@@ -228,8 +236,8 @@ patch() {
 }
 
 rustdoc() {
-	check_out series || return
-	once warnings "$(in_repo rev-parse 'series^{tree}') $RUSTC_FOUND" "$SCRIPTS/warnings.sh" "$work/build-on"
+	check_out series && configure on >"$log-configure.log" 2>&1 || return
+	once warnings "$(in_repo rev-parse 'series^{tree}') $RUSTC_FOUND" "$SCRIPTS/warnings.sh" "$build" "$build"
 }
 
 # Of the lines in our own files. A sparse that does not know a keyword of the
@@ -237,9 +245,9 @@ rustdoc() {
 sparse() {
 	local said checker=sparse
 	type -P sparse >/dev/null || { say "left out: no sparse here" && return 77; }
-	check_out series || return
+	check_out series && configure on >"$log-configure.log" 2>&1 || return
 	[ "$("$tree/scripts/checker-valid.sh" sparse)" = 1 ] || checker+=" -D__typeof_unqual__=__typeof__"
-	"${KMAKE[@]}" -C "$tree" O="$work/build-on" -j"$(nproc)" C=2 CHECK="$checker" kernel/bpf/async_rust.o \
+	"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" C=2 CHECK="$checker" kernel/bpf/async_rust.o \
 		kernel/bpf/helpers.o rust/helpers/helpers.o >"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
 	grep -q '  CHECK' "$log-sparse.log" || { say "sparse was not run, see $log-sparse.log" && return 1; }
 	said=$(grep -E '(async_rust\.c|bpf_async\.[ch]|rust/helpers/(hrtimer|irq_work|llist|rcu|refcount)\.c):.*(warning|error):' \

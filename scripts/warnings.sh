@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# warnings.sh BUILD: what the tools say of our files that does not stop a build,
-# with the source and the configuration of that build folder, in a folder of its
-# own: rustc and clippy by the kernel's own rules over the kernel crate and the
-# sample, clang with W=1, rustdoc, kernel-doc. A warning is an error, and stays
-# one: what has a warning is not made, so that the next run finds it again.
+# warnings.sh BUILD [OUT]: what the tools say of our files that does not stop a
+# build, with the source and the configuration of that build folder, in OUT, or in
+# a folder of its own: rustc and clippy by the kernel's own rules over the kernel
+# crate and the sample, clang with W=1, rustdoc, kernel-doc. A warning is an error,
+# and stays one: what has a warning is not made, so that the next run finds it
+# again.
 
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
@@ -26,7 +27,7 @@ driver=${RUSTC%rustc}clippy-driver
 }
 make_cache
 tree=$(readlink -f "$build/source")
-out=$CACHE/warnings/$name
+out=${2:-$CACHE/warnings/$name}
 log=$LOGS/warnings-$name
 mkdir -p "$out"
 # The tree must not change under a build.
