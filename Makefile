@@ -32,7 +32,7 @@ SECONDS ?= 60
 SEED ?=
 ## BASE=/path/to/linux: the git tree that make patches is for, instead of Debian's source; it is not modified
 BASE ?=
-## CHECK=1: make patches also applies, checks and compiles each patch
+## CHECK=1: make patches also applies, checks and compiles each patch (or ONLY='n ...')
 CHECK ?=
 
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
