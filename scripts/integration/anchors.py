@@ -5,6 +5,10 @@ A file is changed by inserted lines only. An anchor is a regular expression that
 one whole line; its block goes right before or right after that line. Every block holds a line that
 matches the file's `trace`, an expression that no line of the kernel's own file matches: this is how
 insertions of ours are recognised later, whatever their form.
+
+A table of edits (load(path, edits=True)) may also replace the line by its block, or delete it with
+an empty one. It needs no trace, since nobody looks for its edits later. An anchor with `function`
+matches exactly one line between the one line of that pattern and the next line that is "}".
 """
 
 import re
@@ -27,6 +31,7 @@ class Anchor:
     where: str
     lines: tuple[str, ...]
     kernel: str = ""
+    function: re.Pattern | None = None
 
     def applies(self, series):
         """Whether this anchor is meant for the kernel series (major, minor)."""
@@ -41,7 +46,14 @@ class Anchor:
         return [REFERENCE.sub(lambda ref: match[ref[1]], line) for line in self.lines]
 
     def hits(self, lines):
-        return [(i, m) for i, line in enumerate(lines) if (m := self.pattern.fullmatch(line))]
+        first, end = 0, len(lines)
+        if self.function:
+            begins = [i for i, line in enumerate(lines) if self.function.fullmatch(line)]
+            if len(begins) != 1:
+                return []
+            first = begins[0]
+            end = next((i for i in range(first, end) if lines[i] == "}"), end)
+        return [(i, m) for i in range(first, end) if (m := self.pattern.fullmatch(lines[i]))]
 
 
 @dataclass(frozen=True)
@@ -82,20 +94,22 @@ class FileSpec:
     def insert(self, text, series):
         """`text` with all blocks inserted. MismatchError names every anchor that does not fit."""
         lines = text.split("\n")  # not splitlines(): kernel files contain form feeds
-        after, before, bad = {}, {}, []
+        after, before, instead, bad = {}, {}, {}, []
         for anchor in self.wanted(series):
             hits = anchor.hits(lines)
             if len(hits) != 1:
                 bad.append(Mismatch(anchor, tuple(i + 1 for i, _ in hits)))
                 continue
             index, match = hits[0]
-            side = after if anchor.where == "after" else before
+            if anchor.where == "replace" and index in instead:
+                bad.append(Mismatch(anchor, (index + 1,)))
+            side = {"after": after, "before": before, "replace": instead}[anchor.where]
             side.setdefault(index, []).extend(anchor.block(match))
         if bad:
             raise MismatchError(bad)
         out = []
         for index, line in enumerate(lines):
-            out += before.get(index, []) + [line] + after.get(index, [])
+            out += before.get(index, []) + instead.get(index, [line]) + after.get(index, [])
         return "\n".join(out)
 
     def remove(self, text, series):
@@ -144,13 +158,13 @@ class Table:
     files: tuple[FileSpec, ...]
 
 
-def load(path):
+def load(path, edits=False):
     """The table of anchors in the TOML file `path`; TableError says what is wrong with it."""
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        kernels = tuple(tuple(map(int, series.split("."))) for series in data["kernels"])
-        specs = tuple(_file(entry) for entry in data["file"])
+        kernels = tuple(tuple(map(int, series.split("."))) for series in ([] if edits else data["kernels"]))
+        specs = tuple(_file(entry, edits) for entry in data["file"])
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
@@ -165,9 +179,9 @@ def load(path):
     return Table(kernels, specs)
 
 
-def _file(entry):
+def _file(entry, edits):
     path = entry["path"]
-    trace = _regex(entry["trace"], f"{path}: trace")
+    trace = None if edits else _regex(entry["trace"], f"{path}: trace")
     if path.startswith("/") or ".." in Path(path).parts:
         raise ValueError(f"{path}: must be a path inside the kernel tree")
     anchors = tuple(_anchor(path, trace, anchor) for anchor in entry["anchor"])
@@ -185,19 +199,21 @@ def _regex(text, where):
 
 def _anchor(path, trace, entry):
     name = entry["name"]
-    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel"}
+    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel", *(() if trace else ("function",))}
     if unknown:
         raise ValueError(f'{path}: anchor "{name}": unknown key {min(unknown)}')
     pattern = _regex(entry["pattern"], f'{path}: anchor "{name}"')
-    lines = tuple(entry["lines"].removesuffix("\n").split("\n"))
-    if entry["where"] not in ("before", "after"):
-        raise ValueError(f'{path}: anchor "{name}": where must be before or after')
+    lines = tuple(entry["lines"].removesuffix("\n").split("\n")) if trace or entry["lines"] else ()
+    places = ("before", "after") if trace else ("before", "after", "replace")
+    if entry["where"] not in places:
+        raise ValueError(f'{path}: anchor "{name}": where must be {" or ".join(places)}')
     missing = {ref for line in lines for ref in REFERENCE.findall(line)} - set(pattern.groupindex)
     if missing:
         raise ValueError(f'{path}: anchor "{name}": the pattern captures no {{{min(missing)}}}')
-    if not any(trace.search(line) for line in lines):
+    if trace and not any(trace.search(line) for line in lines):
         raise ValueError(f'{path}: anchor "{name}": no inserted line matches the trace')
     kernel = entry.get("kernel", "")
     if kernel and not CONDITION.fullmatch(kernel):
         raise ValueError(f'{path}: anchor "{name}": kernel must look like ">=7.3" or "<7.3"')
-    return Anchor(name, pattern, entry["where"], lines, kernel)
+    function = _regex(entry["function"], f'{path}: anchor "{name}"') if "function" in entry else None
+    return Anchor(name, pattern, entry["where"], lines, kernel, function)

@@ -54,6 +54,94 @@ class Table(TreeTest):
         self.assertNotIn("OURS.h", (self.pristine / "kernel/bpf/code.c").read_text())
 
 
+CODE = """int f(void)
+{
+	return 1;
+}
+
+int g(void)
+{
+	int n = h(1);
+
+	return 1;
+}
+"""
+EDITS = r"""
+[[file]]
+path = "a.c"
+
+[[file.anchor]]
+name = "value"
+function = 'int g\(.*'
+pattern = '(?P<indent>\s*)return 1;'
+where = "replace"
+lines = '{indent}return n;'
+
+[[file.anchor]]
+name = "call"
+pattern = '.* = h\(1\);'
+where = "replace"
+lines = "\tint n;\n\n\tn = h(2);"
+
+[[file.anchor]]
+name = "empty line"
+function = 'int g\(.*'
+pattern = ''
+where = "replace"
+lines = ''
+
+[[file.anchor]]
+name = "more"
+function = 'int g\(.*'
+pattern = '\s*return 1;'
+where = "before"
+lines = "\tn++;"
+"""
+
+
+class Edits(TreeTest):
+    """A table of edits: lines that are replaced or deleted, also in one function of several."""
+
+    IN_G, IN_F, IN_X = (f"function = 'int {name}\\(.*'\npattern = '(?P" for name in "gfx")
+
+    def load(self, text=EDITS):
+        path = self.top / "edits.toml"
+        path.write_text(text)
+        [spec] = load(path, edits=True).files
+        return spec
+
+    def mismatch(self, old, new, code=CODE):
+        self.assertIn(old, EDITS)
+        with self.assertRaises(MismatchError) as caught:
+            self.load(EDITS.replace(old, new)).insert(code, (7, 3))
+        return [(m.anchor.name, len(m.found)) for m in caught.exception.mismatches]
+
+    def test_result(self):
+        self.assertEqual(self.load().insert(CODE, (7, 3)), CODE.replace(
+            "\tint n = h(1);\n\n\treturn 1;", "\tint n;\n\n\tn = h(2);\n\tn++;\n\treturn n;"))
+
+    def test_line_of_two_functions(self):
+        self.assertEqual(self.mismatch(self.IN_G, "pattern = '(?P"), [("value", 2)])
+
+    def test_function_that_is_not_there(self):
+        self.assertEqual(self.mismatch(self.IN_G, self.IN_X), [("value", 0)])
+
+    def test_function_ends(self):
+        code = CODE.replace("\treturn 1;\n}\n\nint g", "}\n\nint g")
+        self.assertEqual(self.mismatch(self.IN_G, self.IN_F, code), [("value", 0)])
+
+    def test_line_replaced_twice(self):
+        self.assertEqual(self.mismatch('where = "before"', 'where = "replace"'), [("more", 1)])
+
+    def test_not_in_the_table_of_insertions(self):
+        for old, new, message in (('where = "after"', 'where = "replace"', "before or after"),
+                                  ('name = "first"', 'name = "first"\nfunction = "f"', "unknown key function")):
+            path = self.top / "anchors.toml"
+            path.write_text(TABLE.replace(old, new, 1))
+            with self.assertRaisesRegex(TableError, message):
+                load(path)
+
+
 class Property(TreeTest):
     """Seeded random files and anchors, several at one line among them."""
 
