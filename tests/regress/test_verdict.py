@@ -40,6 +40,17 @@ class Problems(unittest.TestCase):
     def test_a_bug_that_is_gone(self):
         self.assertEqual(len(self.problems(case(c_says="int3"), Result("pass"), Result("pass"))), 1)
 
+    def test_a_bug_that_is_fixed(self):
+        bug = case("H1", c_says="int3")
+        for result, number in ((Result("pass"), 0), (Result("crash", "Oops: int3: 0000"), 1)):
+            self.assertEqual(len(regress.problems([bug], {"c": {"H1": result}}, fixed=["H1"])), number)
+
+    def test_a_fix_that_breaks_what_passed(self):
+        for name, number in (("H4", 1), ("stress", 0)):
+            columns = {"c": {name: Result("fail", "why")}}
+            self.assertEqual(regress.problems([case(name)], columns), [])
+            self.assertEqual(len(regress.problems([case(name)], columns, fixed=["H1"])), number, name)
+
     def test_what_fails_on_rust(self):
         for status in ("fail", "crash", "hang", "skip", "known"):
             self.assertEqual(len(self.problems(case(), Result("pass"), Result(status, "why"))), 1, status)
