@@ -34,11 +34,13 @@ SEED ?=
 BASE ?=
 ## CHECK=1: make patches also applies, checks and compiles each patch (or ONLY='n ...')
 CHECK ?=
+## SERIES=c-fixes: make patches makes the fixes of the C code in series/c-fixes; CHECK=1 boots a kernel of each
+SERIES ?=
 
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK
+export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK SERIES
 # To bash it is something else.
 unexport SECONDS
 

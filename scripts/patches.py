@@ -3,10 +3,13 @@
 """Make the mail series from series/: one commit per patch, then git format-patch.
 
     patches.py --repo REPO --base COMMIT --out FOLDER
+    patches.py --repo REPO --base COMMIT --out FOLDER --fixes NAME
     patches.py --renew
 
 REPO is a bare git repository of ours, which may borrow objects from another one; its branch
 "series" becomes the series on COMMIT. FOLDER gets the mails, in place of those of an earlier run.
+
+--fixes makes the series of fixes in series/NAME instead, on a branch of that name.
 
 --renew writes series/*.diff anew, with the context that our files have now. Where a diff does not
 fit any longer, it has to be made by hand: it is the difference from our files without what the
@@ -23,10 +26,12 @@ import sys
 from pathlib import Path
 
 import stats
-from integration import anchors, plan, series, tree
+from integration import anchors, fixes, plan, series, tree
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LISTS = ["--to=bpf@vger.kernel.org", "--cc=rust-for-linux@vger.kernel.org"]
+LISTS = ["--rfc", "--subject-prefix=PATCH bpf-next", "--to=bpf@vger.kernel.org",
+         "--cc=rust-for-linux@vger.kernel.org"]
+FIXES_LISTS = ["--subject-prefix=PATCH bpf", "--to=bpf@vger.kernel.org"]
 VALUE = re.compile(r"@([\w -]+)@")
 
 
@@ -76,12 +81,12 @@ def ident(env):
     return f"{env['GIT_AUTHOR_NAME']} <{env['GIT_AUTHOR_EMAIL']}> {when} +0000"
 
 
-def stream(base, patches, states, who):
+def stream(base, branch, patches, states, who):
     """The commits, as git fast-import reads them."""
-    yield b"reset refs/heads/series\nfrom " + base.encode() + b"\n\n"
+    yield f"reset refs/heads/{branch}\nfrom {base}\n\n".encode()
     for patch, changed in zip(patches, states):
         message = f"{patch.subject}\n\n{patch.body}\n".encode()
-        yield f"commit refs/heads/series\nauthor {who}\ncommitter {who}\n".encode()
+        yield f"commit refs/heads/{branch}\nauthor {who}\ncommitter {who}\n".encode()
         yield b"data %d\n%s\n" % (len(message), message)
         for path, content in sorted(changed.items()):
             yield f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n"
@@ -133,13 +138,13 @@ def cover(text, known):
     return text + "\n"
 
 
-def mails(git, env, base, out, number):
+def mails(git, env, base, branch, lists, out, number):
     """format-patch into a new folder, which then takes the place of the old one."""
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    subprocess.run([*git, "format-patch", "-q", "--rfc", "--subject-prefix=PATCH bpf-next", "--no-signature",
-                    "--cover-letter", "--cover-from-description=subject", f"--base={base}", *LISTS,
-                    "-o", part, f"{base}..series"], env=env, check=True)
+    subprocess.run([*git, "format-patch", "-q", "--no-signature", "--cover-letter",
+                    "--cover-from-description=subject", f"--base={base}", *lists,
+                    "-o", part, f"{base}..{branch}"], env=env, check=True)
     made = sorted(part.glob("*.patch"))
     if len(made) != number + 1:
         raise series.SeriesError([f"git format-patch made {len(made)} mails of {number} patches"])
@@ -153,17 +158,24 @@ def main(argv=None):
     parser.add_argument("--base", metavar="COMMIT")
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--renew", action="store_true")
+    parser.add_argument("--fixes", metavar="NAME")
     parser.add_argument("--source", type=Path, default=REPOSITORY, metavar="DIR",
                         help="the repository to take from (default: this one)")
     args = parser.parse_args(argv)
     if not args.renew and not (args.repo and args.base and args.out):
         parser.error("give --repo, --base and --out, or --renew")
     git = ["git", f"--git-dir={args.repo}"]
+    branch, lists = args.fixes or "series", FIXES_LISTS if args.fixes else LISTS
+    folder = args.source / "series" / (args.fixes or "")
     try:
         table = anchors.load(args.source / "integration/anchors.toml")
         copies = plan.sources(args.source)
-        patches = series.load(args.source / "series", table)
-        series.check(patches, table, copies)
+        if args.fixes:
+            loaded = fixes.load(folder)
+            patches = [patch for patch, _ in loaded]
+        else:
+            patches = series.load(folder, table)
+            series.check(patches, table, copies)
         if args.renew:
             series.renew(patches, copies)
             return 0
@@ -171,14 +183,17 @@ def main(argv=None):
         if base.series not in table.kernels:
             print(f"patches: note: the base is Linux {base.version}, the series was made for "
                   + " or ".join(f"{major}.{minor}" for major, minor in table.kernels), file=sys.stderr)
-        states = series.states(patches, table, copies, base)
-        letter = cover((args.source / "series/cover.txt").read_text(encoding="utf-8"),
-                       values(args.source, base.version, patches))
+        if args.fixes:
+            states, known = fixes.states(loaded, base), {"kernel": base.version, "patches": len(patches)}
+        else:
+            states = series.states(patches, table, copies, base)
+            known = values(args.source, base.version, patches)
+        letter = cover((folder / "cover.txt").read_text(encoding="utf-8"), known)
         env = identity()
         subprocess.run([*git, "fast-import", "--quiet", "--force"], env=env, check=True,
-                       input=b"".join(stream(args.base, patches, states, ident(env))))
-        subprocess.run([*git, "config", "branch.series.description", letter], env=env, check=True)
-        mails(git, env, args.base, args.out, len(patches))
+                       input=b"".join(stream(args.base, branch, patches, states, ident(env))))
+        subprocess.run([*git, "config", f"branch.{branch}.description", letter], env=env, check=True)
+        mails(git, env, args.base, branch, lists, args.out, len(patches))
     except (series.SeriesError, plan.Refused) as error:
         for problem in error.problems:
             print(f"patches: {problem}", file=sys.stderr)

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# [BASE=/path/to/git/tree] [CHECK=1] patches.sh: the repository as a mail series,
-# made from series/, on the commit that is checked out in BASE (default: the
-# source of make kernel, as a git tree in the cache). BASE is only read. The
-# folder with the mails is the last line of stdout.
+# [BASE=/path/to/git/tree] [CHECK=1] [SERIES=name] patches.sh: the repository as a
+# mail series, made from series/, on the commit that is checked out in BASE
+# (default: the source of make kernel, as a git tree in the cache). BASE is only
+# read. SERIES makes the series of fixes in series/name instead. The folder with
+# the mails is the last line of stdout.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -64,9 +65,17 @@ case ${CHECK:=} in
 '' | 0 | 1) ;;
 *) die "CHECK is empty or 1, not '$CHECK'" "say for instance CHECK=1" ;;
 esac
+[[ -z ${SERIES:=} || " $(cd "$ROOT/series" && echo */) " == *" $SERIES/ "* ]] ||
+	die "there is no series '$SERIES' in series/" "SERIES is empty or one of: $(cd "$ROOT/series" && echo */)"
 mkdir -p "$CACHE/patches"
 if [ -n "${BASE:-}" ]; then from_base; else from_source; fi
-"$SCRIPTS/patches.py" --repo "$repo" --base "$(our_git --git-dir="$repo" rev-parse base)" --out "$work/mails"
-say "patches: $(($(find "$work/mails" -name '*.patch' | wc -l) - 1)) patches and a cover letter on $name"
-[ "$CHECK" != 1 ] || "$SCRIPTS/patches-check.sh" "$work" >&2
-echo "$work/mails"
+mails=$work/mails${SERIES:+-$SERIES}
+"$SCRIPTS/patches.py" --repo "$repo" --base "$(our_git --git-dir="$repo" rev-parse base)" --out "$mails" \
+	${SERIES:+--fixes "$SERIES"}
+say "patches: $(($(find "$mails" -name '*.patch' | wc -l) - 1)) patches and a cover letter on $name"
+if [ "$CHECK" = 1 ] && [ -n "$SERIES" ]; then
+	"$SCRIPTS/fixes-check.sh" "$work" "$SERIES" >&2
+elif [ "$CHECK" = 1 ]; then
+	"$SCRIPTS/patches-check.sh" "$work" >&2
+fi
+echo "$mails"

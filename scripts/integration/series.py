@@ -56,7 +56,7 @@ def wide_lines(name, subject, body):
             yield f'{name}: more than {BODY_WIDTH} characters in "{line}"'
 
 
-def _patch(path):
+def parse(path):
     name = path.stem
     text = uncommented(path.read_text(encoding="utf-8"))
     message, mark, takes = text.partition("\n---\n")
@@ -91,8 +91,8 @@ def _all_of(table, patch):
                                    for path, wanted in patch.anchors.items()})
 
 
-def load(folder, table):
-    """The patches of series/, in their order."""
+def parse_all(folder):
+    """The patches of a folder, in their order."""
     paths = sorted(p for p in Path(folder).glob("*.txt") if p.name != "cover.txt")
     problems = [f"{p.name}: is not named like 01-word.txt" for p in paths if not NAME.fullmatch(p.name)]
     numbers = [p.name[:2] for p in paths]
@@ -105,7 +105,12 @@ def load(folder, table):
                  for p in sorted(Path(folder).glob("*.diff")) if p.stem not in stems]
     if problems:
         raise SeriesError(problems)
-    return [_all_of(table, _patch(path)) for path in paths]
+    return [parse(path) for path in paths]
+
+
+def load(folder, table):
+    """The patches of series/, in their order."""
+    return [_all_of(table, patch) for patch in parse_all(folder)]
 
 
 def check(patches, table, copies):

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests/integrate")]
 
 import patches  # noqa: E402
-from integration import anchors, plan, series, tree  # noqa: E402
+from integration import anchors, fixes, plan, series, tree  # noqa: E402
 from synthetic import KERNEL, TABLE, snapshot, write_files  # noqa: E402
 
 TREES = [Path(p) for p in os.environ.get("BPF_ASYNC_TREES", "").split(":") if p]
@@ -35,12 +35,28 @@ diff --git a/kernel/bpf/ours.c b/kernel/bpf/ours.c
 +int more;
  int end;
 """
+REPAIR = r"""
+[[file]]
+path = "kernel/bpf/code.c"
+
+[[file.anchor]]
+name = "value"
+function = 'int f\(.*'
+pattern = '(?P<indent>\s*)return %d;'
+where = "replace"
+lines = '{indent}return %d;'
+"""
 SERIES = {
     "series/01-begin.txt": "# SPDX\nbpf: Begin\n\nIt begins.\n---\nkernel/bpf/ours.c\n"
                            "kernel/bpf/code.c: first\n",
     "series/02-rest.txt": "# SPDX\nbpf: The rest\n\nIt ends.\n---\nrust/kernel/ours/a.rs\n"
                           "kernel/bpf/Kconfig: *\nkernel/bpf/code.c: end; function\n",
     "series/02-rest.diff": DIFF,
+    "series/repairs/01-one.txt": "# SPDX\nbpf: One\n\nIt returns 1.\n---\nH1\nH2\n",
+    "series/repairs/01-one.toml": REPAIR % (0, 1),
+    "series/repairs/02-two.txt": "# SPDX\nbpf: Two\n\nIt returns 2.\n---\nH3\n",
+    "series/repairs/02-two.toml": REPAIR % (1, 2),
+    "series/repairs/cover.txt": "# SPDX\nbpf: Repairs\n\n@patches@ for Linux @kernel@.\n",
     "series/cover.txt": "# SPDX\nbpf: A series\n\nIt has @patches@ patches for Linux @kernel@.\n"
                         "Tests: @regress@, start: @c start abs@ @r start abs@, bench @bench state@\n",
     "tests/bench/baseline.json": '{"operations": {}}\n',
@@ -81,16 +97,16 @@ class Made(unittest.TestCase):
         self.assertIn(old, path.read_text())
         path.write_text(path.read_text().replace(old, new))
 
-    def make(self):
+    def make(self, *words):
         """Exit status and standard error."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = patches.main(["--source", str(self.source), "--repo", str(self.repo), "--base",
-                                   git("rev-parse", "HEAD", where=self.base), "--out", str(self.top / "mails")])
+                                   git("rev-parse", "HEAD", where=self.base), "--out", str(self.top / "mails"), *words])
         return status, err.getvalue()
 
-    def refuse(self, *words):
-        status, err = self.make()
+    def refuse(self, *words, fixes=()):
+        status, err = self.make(*fixes)
         self.assertEqual(status, 1)
         for word in words:
             self.assertIn(word, err)
@@ -197,6 +213,70 @@ class Made(unittest.TestCase):
         self.assertIn(" /* new */\n", diff)
         self.assertEqual(self.make()[0], 0)
         self.assertEqual(self.show("series~1:kernel/bpf/ours.c"), "/* new */\n/* ours */\nint ours;\nint end;")
+
+
+    def test_fixes(self):
+        self.assertEqual(self.make("--fixes", "repairs")[0], 0)
+        for commit, value in (("repairs~1", 1), ("repairs", 2)):
+            self.assertEqual(self.show(f"{commit}:kernel/bpf/code.c").split("return ")[1][:2], f"{value};")
+        self.assertEqual(git("diff", "--stat", "repairs~2", "repairs", where=self.repo).count("|"), 1)
+        letter = next((self.top / "mails").glob("0000-*")).read_text()
+        self.assertIn("Subject: [PATCH bpf 0/2] bpf: Repairs\n", letter)
+        self.assertIn("2 for Linux 7.3.4.", letter)
+
+    def test_fixes_do_not_change_the_series(self):
+        self.make()
+        first = git("rev-parse", "series", where=self.repo)
+        self.make("--fixes", "repairs")
+        self.assertEqual(git("rev-parse", "series", where=self.repo), first)
+
+    def test_fix_that_does_not_match(self):
+        self.edit("series/repairs/02-two.toml", "return 1;", "return 3;")
+        self.refuse('02-two: kernel/bpf/code.c: anchor "value" matched 0 times', fixes=("--fixes", "repairs"))
+
+    def test_fix_without_a_case(self):
+        self.edit("series/repairs/02-two.txt", "H3\n", "")
+        self.refuse("02-two: names no case", fixes=("--fixes", "repairs"))
+
+    def test_edits_without_a_mail(self):
+        (self.source / "series/repairs/03-three.toml").write_text(REPAIR)
+        self.refuse("03-three.toml: there is no 03-three.txt", fixes=("--fixes", "repairs"))
+
+    def test_fixes_that_are_not_there(self):
+        self.refuse("there is no series repair, but repairs", fixes=("--fixes", "repair"))
+
+
+class RealFixes(unittest.TestCase):
+    """The series of fixes of this repository."""
+
+    def setUp(self):
+        self.fixes = fixes.load(REPOSITORY / "series/c-fixes")
+
+    def test_each_case_is_there_and_shows_a_bug(self):
+        cases = "".join(path.read_text() for path in (REPOSITORY / "tests/bpf").glob("*.c"))
+        for patch, _ in self.fixes:
+            for name in patch.files:
+                entry = re.search(rf'\n\t{{ "{name}", .*?\n\t{{', cases, re.S)
+                self.assertTrue(entry and ".c_says" in entry[0], name)
+
+    def test_no_sign_off(self):
+        for patch, _ in self.fixes:
+            self.assertNotRegex(patch.body, r"(?m)^[A-Z][a-z]+(-[a-z]+)*-by: |^Cc: ")
+
+    def test_cover_letter(self):
+        letter = patches.cover((REPOSITORY / "series/c-fixes/cover.txt").read_text(),
+                               {"kernel": "7.3.4", "patches": len(self.fixes)})
+        for number, (patch, _) in enumerate(self.fixes, 1):
+            line = re.search(rf"(?m)^{number}  (H\d+.*|expiry)$", letter)[1]
+            self.assertEqual(re.findall(r"H\d+|expiry", line), list(patch.files))
+
+    def test_fits_the_kernel_and_leaves_room_for_the_insertions(self):
+        table = anchors.load(REPOSITORY / "integration/anchors.toml")
+        for root in TREES:
+            pristine = tree.open_tree(root, table.kernels)
+            [content] = fixes.states(self.fixes, pristine)[-1].values()
+            [spec] = [s for s in table.files if s.path == "kernel/bpf/helpers.c"]
+            spec.insert(content.decode(), pristine.series)
 
 
 class Real(unittest.TestCase):
