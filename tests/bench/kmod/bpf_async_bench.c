@@ -13,6 +13,9 @@
 #include <linux/timex.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
+#ifdef CONFIG_X86_64
+#include <asm/msr.h>
+#endif
 
 #define WORKS 256	/* tests/bench/bench.h: the samples of one run */
 
@@ -33,7 +36,11 @@ __bpf_kfunc_start_defs();
 /* With -icount shift=0 one instruction is one tick of what this reads. */
 __bpf_kfunc u64 bpf_async_bench_count(void)
 {
+#ifdef CONFIG_X86_64
+	return rdtsc();
+#else
 	return get_cycles();
+#endif
 }
 
 /* A call of the same kind as those that are measured. */
