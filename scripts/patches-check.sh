@@ -122,6 +122,12 @@ configure() {
 	fi
 }
 
+# Always with the same options, else all that is in Rust is compiled again.
+make_strict() {
+	"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget W=1e CLIPPY=1 \
+		CLIPPY_DRIVER="${RUSTC%rustc}clippy-driver" "$@"
+}
+
 # compile CONFIG: what is ours, or has lines of ours.
 compile() {
 	local objects=(kernel/bpf/helpers.o)
@@ -138,8 +144,7 @@ compile() {
 		objects+=(kernel/bpf/async_rust.o)
 		! has samples/rust/Makefile rust_bpf_async || objects+=(samples/rust/rust_bpf_async.o)
 	fi
-	"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" -Otarget W=1e CLIPPY=1 \
-		CLIPPY_DRIVER="${RUSTC%rustc}clippy-driver" "${objects[@]}"
+	make_strict "${objects[@]}"
 }
 
 # One row of the table: a cell for style, one for each configuration.
@@ -180,9 +185,9 @@ sparse() {
 	type -P sparse >/dev/null || { say "left out: no sparse here" && return 77; }
 	check_out series && configure on >"$log-configure.log" 2>&1 || return
 	[ "$("$tree/scripts/checker-valid.sh" sparse)" = 1 ] || checker+=" -D__typeof_unqual__=__typeof__"
-	"${KMAKE[@]}" -C "$tree" O="$build" -j"$(nproc)" C=2 CHECK="$checker" kernel/bpf/async_rust.o \
-		kernel/bpf/helpers.o rust/helpers/helpers.o >"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
-	grep -q '  CHECK' "$log-sparse.log" || { say "sparse was not run, see $log-sparse.log" && return 1; }
+	make_strict C=2 CHECK="$checker" kernel/bpf/async_rust.o kernel/bpf/helpers.o rust/helpers/helpers.o \
+		>"$log-sparse.log" 2>&1 || { tail -n 5 "$log-sparse.log" >&2 && return 1; }
+	grep -q '  CHECK .*kernel/bpf/async_rust.c' "$log-sparse.log" || { say "sparse was not run, see $log-sparse.log" && return 1; }
 	said=$(grep -E '(async_rust\.c|bpf_async\.[ch]|rust/helpers/(hrtimer|irq_work|llist|rcu|refcount)\.c):.*(warning|error):' \
 		"$log-sparse.log") || return 0
 	say "$said"
