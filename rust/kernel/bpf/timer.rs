@@ -231,8 +231,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   disabled, because the wait sleeps.
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
-    ///   callback waits for. Also if the caller traces the expiry of this timer, and on `PREEMPT_RT`
-    ///   if the caller is a callback and would have to wait: after the callback was removed.
+    ///   callback waits for. Also if the caller traces the expiry of this timer, or on `PREEMPT_RT`
+    ///   is a callback that would have to wait: after the callback was removed.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {

@@ -187,7 +187,7 @@ impl RawHrTimer {
     /// Returns whether the caller has interrupted, or is called by, the expiry of this timer, so
     /// that [`RawHrTimer::cancel`] would never return.
     ///
-    /// On `PREEMPT_RT` also if the caller is in another softirq of the CPU where this timer expires.
+    /// On `PREEMPT_RT` also if the caller is in another softirq of the CPU where the timer expires.
     ///
     /// # Context
     ///
