@@ -86,7 +86,7 @@ selftests: ## the selftests again, on the kernels that are built
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
 
-regress: ## our own cases, one per hazard, on the kernel of IMPL (or IMPL=both)
+regress: ## our own selftests, on the kernel of IMPL (or IMPL=both), or CASE=name alone
 	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/regress.sh
 
 stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR

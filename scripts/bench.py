@@ -45,7 +45,7 @@ import command  # noqa: E402
 import flavor  # noqa: E402
 from bench import baseline, counts, diff, load, memory, plots, scale, store, trace  # noqa: E402
 from bench.kernels import BenchKernel, say  # noqa: E402
-from regress import ROOT, RegressError  # noqa: E402
+from selftests.build import ROOT, BuildError  # noqa: E402
 
 BASELINE = ROOT / "tests/bench/baseline.json"
 OPERATIONS = ROOT / "tests/bench/ops.h"
@@ -82,7 +82,7 @@ class Run:
         self.tell(trace.render(operations, self.impls))
         for name in self.args.profile:
             if name not in operations:
-                raise RegressError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
+                raise BuildError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
             print(trace.render_profile(operations, name, self.impls))
 
     def memory(self):
@@ -131,7 +131,7 @@ def compare(files):
         store.read(path)            # says what to do when there is none
         files = [*store.history(path)[-1:], path]
         if len(files) < 2:
-            raise RegressError("there is nothing before out/bench.json; run 'make bench' once more to compare")
+            raise BuildError("there is nothing before out/bench.json; run 'make bench' once more to compare")
     old, new = (store.read(path) for path in files)
     lines = diff.compare(old, new)
     print("\n".join(lines))
@@ -207,7 +207,7 @@ def check_names(args):
     known = re.findall(r'^\t\{ "([^"]+)"', OPERATIONS.read_text(encoding="utf-8"), re.M)
     for name in args.only:
         if not any(operation.startswith(name) for operation in known):
-            raise RegressError(f"no part is called and no operation begins with '{name}'; the parts are {', '.join(PARTS)}, "
+            raise BuildError(f"no part is called and no operation begins with '{name}'; the parts are {', '.join(PARTS)}, "
                                f"the operations are in {OPERATIONS.relative_to(ROOT)}, the first is '{known[0]}'")
 
 
@@ -242,4 +242,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, RegressError))
+    sys.exit(command.run(main, BuildError))

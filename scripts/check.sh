@@ -67,7 +67,7 @@ check_rustfmt() {
 check_units() {
 	local source folder
 	source=$("$SCRIPTS/source.sh")
-	for folder in integrate series console selftests_runner bench/units setup regress; do
+	for folder in integrate series console selftests_runner bench/units setup; do
 		[ "$folder" != setup ] || have apt-get || { say "tests/setup: left out, no apt here" && continue; }
 		say "tests/$folder"
 		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=${source##*$'\n'} python3 -B -c '

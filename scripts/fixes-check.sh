@@ -3,9 +3,9 @@
 #
 # fixes-check.sh WORK NAME: what must hold of the series of fixes in that folder,
 # which patches.sh has made of series/NAME. git am on the base gives its tree, and
-# checkpatch finds nothing. The cases that a patch names show their bug on the C
+# checkpatch finds nothing. The tests that a patch names show their bug on the C
 # kernel of the patches before it, and pass on that with it. With all patches the
-# kernel's selftests pass, and all other cases say what they say without.
+# kernel's selftests pass, and all other tests of ours say what they say without.
 # What has passed is not done again for the same content.
 
 . "$(dirname "$0")/lib.sh"
@@ -18,12 +18,12 @@ BRANCH=${2:?the name of a series}
 EXPLAINED=MISSING_SIGN_OFF,UNKNOWN_COMMIT_ID
 . "$SCRIPTS/patches-common.sh"
 
-# What else the verdict of a case depends on.
-tests=$(cd "$ROOT" && cat tests/bpf/*.[ch] tests/kmod/*.c config/base.config config/impl-c.config \
-	integration/anchors.toml scripts/regress.py | sha256sum)
+# What else the verdict of a test depends on.
+tests=$(cd "$ROOT" && cat tests/selftests/bpf/*/* tests/selftests/cases.toml config/base.config \
+	config/impl-c.config integration/anchors.toml scripts/selftests.py scripts/selftests/*.* | sha256sum)
 
-# cases PATCH: those that it names.
-cases() { sed '1,/^---$/d' "$ROOT/series/$BRANCH/$1.txt"; }
+# own_tests PATCH: those that it names.
+own_tests() { sed '1,/^---$/d' "$ROOT/series/$BRANCH/$1.txt"; }
 
 # kernel COMMIT: the C kernel of it; BUILD is its folder.
 kernel() {
@@ -38,15 +38,15 @@ regress() {
 	local try
 	for try in 1 2; do
 		[ "$try" = 1 ] || say "patches: the same once more"
-		"$SCRIPTS/regress.py" --impl c --kernel-c "$BUILD" --json "$work/regress$suffix.json" "$@" && return
+		"$SCRIPTS/selftests.py" --own --impl c --kernel-c "$BUILD" --json "$work/regress$suffix.json" "$@" && return
 	done
 	return 1
 }
 
-# shows PATCH COMMIT: that its cases fail before it, and pass with it.
+# shows PATCH COMMIT: that its tests fail before it, and pass with it.
 shows() {
 	local names
-	mapfile -t names < <(cases "$1")
+	mapfile -t names < <(own_tests "$1")
 	say "patches: $1: without it ${names[*]} must show the bug"
 	kernel "$2~1" && regress "${names[@]/#/--only=}" || return
 	say "patches: $1: with it ${names[*]} must pass"
@@ -57,10 +57,10 @@ selftests() {
 	kernel "$BRANCH" && "$SCRIPTS/selftests.py" --impl c --kernel-c "$BUILD" --json "$work/selftests$suffix.json"
 }
 
-all_cases() {
+all_own() {
 	local names=() patch
 	for patch in "${patches[@]}"; do
-		mapfile -t -O "${#names[@]}" names < <(cases "$patch")
+		mapfile -t -O "${#names[@]}" names < <(own_tests "$patch")
 	done
 	kernel "$BRANCH" && regress "${names[@]/#/--fixed=}"
 }
@@ -76,9 +76,9 @@ for i in "${!commits[@]}"; do
 	step "patches: ${patches[i]}: checkpatch" checkpatch "${mails[i + 1]}"
 done
 for i in "${!commits[@]}"; do
-	step "patches: ${patches[i]}: $(cases "${patches[i]}" | paste -s -d ' ')" once "${patches[i]}" \
+	step "patches: ${patches[i]}: $(own_tests "${patches[i]}" | paste -s -d ' ')" once "${patches[i]}" \
 		"$(in_repo rev-parse "${commits[i]}^{tree}") $tests $CLANG_FOUND" shows "${patches[i]}" "${commits[i]}"
 done
 step "patches: selftests with all of them" once "selftests$suffix" "$all" selftests
-step "patches: all cases with all of them" once "cases$suffix" "$all" all_cases
+step "patches: our tests with all of them" once "own$suffix" "$all" all_own
 finish

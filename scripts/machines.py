@@ -28,8 +28,7 @@ NOT_RUN = ("left out", "skip", "not run")
 
 def statuses(data, impl):
     """The status of each test that one kernel ran, or None."""
-    tests = data["tests"].values() if "tests" in data else data["cases"]
-    found = [test[impl]["status"] for test in tests if impl in test]
+    found = [test[impl]["status"] for test in data["tests"].values() if impl in test]
     return [status for status in found if status not in NOT_RUN] or None
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # IMPL=rust|c|both [FLAVOR=debug|...] [CPUS=n] [APPEND=words] [CASE=name]
-# regress.sh: builds the kernels if need be and runs our own cases on them.
+# regress.sh: builds the kernels if need be and runs our own selftests on them.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +13,7 @@ both) impls=(c rust) ;;
 esac
 check_flavor
 check_arch
-arguments=(--impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH")
+arguments=(--own --impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH")
 [ -z "${CPUS:-}" ] || arguments+=(--cpus "$CPUS")
 [ -z "${APPEND:-}" ] || arguments+=(--append "$APPEND")
 [ -z "${CASE:-}" ] || arguments+=(--only "$CASE")
@@ -22,4 +22,4 @@ for impl in "${impls[@]}"; do
 	image=${image##*$'\n'}
 	arguments+=("--kernel-$impl" "${image%/arch/*}")
 done
-exec "$SCRIPTS/regress.py" "${arguments[@]}"
+exec "$SCRIPTS/selftests.py" "${arguments[@]}"

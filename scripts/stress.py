@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Do everything to bpf_timer and bpf_wq at random, on one kernel, for a while:
-the case `stress` of tests/bpf, with all operations from all contexts.
+the test async_stress of tests/selftests, with all operations from all contexts.
 
 What it prints goes through as it comes, the seed first. A failure ends with the
 seed that repeats the load (the interleaving is the machine's). The exit status
@@ -14,14 +14,16 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import command  # noqa: E402  (found beside this file)
 import flavor  # noqa: E402
-from regress import RESULT, SCRIPTS, Kernel, RegressError, cache  # noqa: E402
+from selftests import build, catalog, parse, run as runner  # noqa: E402
+from selftests.kernels import Tests, cache  # noqa: E402
 
-CASE = "stress"
+TEST = "async_stress"
 SEED = re.compile(r"^\s*seed (\d+),")
 ROUND = re.compile(r"^\s*\d+ s: round (\d+),")
 # Seconds without a word, after which it hangs: there is one for each round, of five
@@ -34,48 +36,60 @@ class Log:
     """What the stress has said so far, line by line."""
 
     def __init__(self):
-        self.seed, self.rounds, self.result = None, 0, None
+        self.seed, self.rounds, self.result, self.said = None, 0, None, ""
 
     def add(self, line):
+        line = line.rstrip()
         if match := SEED.match(line):
             self.seed = int(match.group(1))
         elif match := ROUND.match(line):
             self.rounds = int(match.group(1))
-        elif (match := RESULT.match(line.rstrip())) and match.group(2) == CASE:
-            self.result = match.group(1), match.group(3) or ""
+        elif (match := parse.TEST.match(line)) and match.group(1) == TEST:
+            self.result = match.group(2)
+        elif not self.said and parse.FAILED.match(line):
+            self.said = parse.failures([line])
+        elif line.startswith("SKIP: "):
+            self.said = line
 
     def problem(self, status):
         """What went wrong, in words, or nothing; status is vm.py's."""
-        said = f"{self.result[1]}; " if self.result and self.result[0] != "PASS" else ""
+        said = f"{self.said}; " if self.said else ""
         if status == FAULT:
             return f"{said}the kernel reported a fault, see above"
         if status == TIMEOUT:
             return f"{said}it says nothing further: something hangs"
         if not self.result:
-            return f"it ended without a result, exit status {status}"
-        if self.result[0] == "SKIP":
-            return f"nothing was done: {self.result[1]}"
-        if self.result[0] == "FAIL":
-            return self.result[1]
+            return f"{said}it ended without a result, exit status {status}"
+        if self.result == "SKIP":
+            return f"nothing was done: {self.said}"
+        if self.result == "FAIL":
+            return self.said or "test_progs gives no reason"
         return f"exit status {status}" if status else ""
 
     def repeat(self):
         """The seed of the round that was under way, which had the first seed plus its number."""
         if self.seed is None:
             return None
-        failed = self.result and self.result[0] == "FAIL" and self.rounds
+        failed = self.result == "FAIL" and self.rounds
         return self.seed + self.rounds - (1 if failed else 0)
 
 
-def run(kernel, args):
-    case = next(case for case in kernel.cases() if case.name == CASE)
-    command = [SCRIPTS / "vm.py", "--kernel", kernel.build, "--cpus", str(args.cpus),
-               "--timeout", "0", "--append", case.append,
-               "--console", cache() / "logs" / f"stress-{kernel.label}.log"]
-    if args.seed is not None:
-        command += ["--env", f"REGRESS_SEED={args.seed}"]
-    command += ["--", kernel.program, "run", "-s", str(args.seconds), CASE]
-    return follow(command, SILENCE * (SLOW_FACTOR if kernel.slow else 1))
+def run(tests, args):
+    """It ends by its own clock, and not by a limit: what does not end says nothing."""
+    slow = flavor.is_slow(args)
+    test = replace(next(test for test in catalog.own(slow) if test.name == TEST),
+                   limit=10 * args.seconds + test_limit(slow))
+    plan = tests.folder / "plan"
+    plan.write_text(test.line() + "\n", encoding="utf-8")
+    env = [f"ASYNC_SECONDS={args.seconds}", *([] if args.seed is None else [f"ASYNC_SEED={args.seed}"])]
+    command = runner.vm_command(tests.kernel.image, cache() / "logs" / f"stress-{tests.label}.log", 0, args.cpus, slow,
+                                test.append, env=env)
+    return follow([*command, "bash", str(runner.GUEST), str(tests.folder), str(plan)],
+                  SILENCE * (SLOW_FACTOR if slow else 1))
+
+
+def test_limit(slow):
+    return catalog.OWN_LIMIT * (SLOW_FACTOR if slow else 1)
 
 
 def follow(command, silence):
@@ -94,7 +108,8 @@ def follow(command, silence):
             watch.cancel()
             if not line:
                 break
-            print(line, end="", flush=True)
+            if not parse.SAID_BY_IT.match(line) and not line.startswith("@@"):
+                print(line, end="", flush=True)
             log.add(line)
     return log, TIMEOUT if hung.is_set() else vm.returncode
 
@@ -124,19 +139,19 @@ def arguments(argv):
 def main(argv):
     args = arguments(argv)
     args.kernel_c = args.kernel_rust = args.kernel
-    kernel = Kernel(args.impl, args)
-    kernel.make()
-    log, status = run(kernel, args)
+    tests = Tests(args.impl, args)
+    with tests.built():
+        log, status = run(tests, args)
     problem = log.problem(status)
     if problem:
-        print(f"FAIL: {kernel.label}: {problem}")
+        print(f"FAIL: {tests.label}: {problem}")
         if log.repeat() is not None:
             print(f"FAIL: once more: make stress SEED={log.repeat()} SECONDS={args.seconds} "
                   f"IMPL={args.impl} FLAVOR={args.flavor} ARCH={args.arch}")
         return 1
-    print(f"OK: {kernel.label}: {args.seconds} s, {log.rounds} rounds, seed {log.seed}")
+    print(f"OK: {tests.label}: {args.seconds} s, {log.rounds} rounds, seed {log.seed}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, RegressError))
+    sys.exit(command.run(main, build.BuildError))

@@ -40,7 +40,7 @@ litmus() {
 }
 
 selftests() { "$SCRIPTS/selftests.py" --impl rust "$@"; }
-regress() { "$SCRIPTS/regress.py" --impl rust "$@"; }
+regress() { selftests --own "$@"; }
 
 for name in licence shell python rustfmt units anchors; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"

@@ -3,7 +3,7 @@
 
 import time
 
-from regress import TITLES
+from selftests.table import TITLES
 
 from .kernels import say
 

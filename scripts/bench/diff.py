@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What changed between two files of results."""
 
-from regress import TITLES
+from selftests.table import TITLES
 
 from .counts import NOISE
 

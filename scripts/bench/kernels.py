@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 
-from regress import ROOT, SCRIPTS, Kernel, RegressError, cache
+from selftests import kernels
+from selftests.build import ROOT, SCRIPTS, BuildError
+from selftests.kernels import cache
 
 # One instruction of the guest is one tick of its counter.
 ICOUNT = {"x86_64": "-icount shift=0,sleep=off",
@@ -15,7 +17,7 @@ LIMIT = 600                         # seconds a boot; most take about 20
 SAID = 15                           # lines of an error that are shown
 
 
-class BenchError(RegressError):
+class BenchError(BuildError):
     """Nothing can be measured; the message says what to do."""
 
 
@@ -46,11 +48,13 @@ def qemu_version():
     return found.group(1) if found else "unknown"
 
 
-class BenchKernel(Kernel):
+class BenchKernel:
     """A kernel's build folder, and the benchmark built for it."""
 
     def __init__(self, impl, args):
-        super().__init__(impl, args)
+        kernel = kernels.find(impl, args)
+        self.impl, self.build, self.version = impl, kernel.folder, kernel.release
+        self.label = kernel.folder.name
         self.out = cache() / "bench" / self.label
         self.program = self.out / "bpf_async_bench"
         self.vmlinux = self.build / "vmlinux"

@@ -8,7 +8,7 @@ data are the symbols of the machinery in the object files.
 
 import re
 
-from regress import TITLES
+from selftests.table import TITLES
 
 from .counts import table
 from .kernels import BenchError, output

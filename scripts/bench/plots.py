@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which plots are made of the results."""
 
-from regress import TITLES
+from selftests.table import TITLES
 
 from . import load, scale, svg
 

@@ -18,7 +18,9 @@ from array import array
 from collections import Counter
 from statistics import median_low
 
-from regress import ROOT, TITLES, cache
+from selftests.build import ROOT
+from selftests.kernels import cache
+from selftests.table import TITLES
 
 from .counts import table
 from .kernels import BenchError, output, qemu_version, say, show

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A series of fixes to files of the kernel: series/NAME/.
 
-NN-name.txt is one patch: subject, body, a line ---, and the cases of tests/bpf that fail without it
-and pass with it, one in each line. NN-name.toml beside it is a table of edits, see anchors.py. They
+NN-name.txt is one patch: subject, body, a line ---, and the tests in tests/selftests that fail
+without it and pass with it, one in each line. NN-name.toml beside it is a table of edits, see anchors.py. They
 are made to what the patches before it leave.
 """
 
@@ -15,13 +15,13 @@ from .series import SeriesError, parse_all
 
 
 def load(folder):
-    """[(patch, table of its edits)]. The cases are in `patch.files`."""
+    """[(patch, table of its edits)]. The tests are in `patch.files`."""
     folder = Path(folder)
     if not (folder / "cover.txt").is_file():
         known = sorted(p.parent.name for p in folder.parent.glob("*/cover.txt"))
         raise SeriesError([f"there is no series {folder.name}, but {' '.join(known)}"])
     patches = parse_all(folder)
-    problems = [f"{p.name}: names no case, or more than that" for p in patches if p.anchors or not p.files]
+    problems = [f"{p.name}: names no test, or more than that" for p in patches if p.anchors or not p.files]
     stems = {p.name for p in patches}
     problems += [f"{p.name}: there is no {p.stem}.txt beside it" for p in sorted(folder.glob("*.toml"))
                  if p.stem not in stems]

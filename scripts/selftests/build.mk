@@ -14,6 +14,7 @@
 # OUT      where to build
 # TOOLDIR  bpftool and libbpf, shared by the kernels of one version
 # TESTS    names of files in prog_tests/, without .c
+# OWN      a second folder of that form: all tests in it are built, none is chosen
 # ROOT     root file system of the guest, where ARCH is not this machine's
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -40,20 +41,24 @@ endif
 # wrapper (below).
 WRAPPED := $(filter verifier_async_cb_context,$(TESTS))
 PLAIN   := $(filter-out $(WRAPPED),$(TESTS))
-TEST_C  := $(PLAIN:%=$(SELF)/prog_tests/%.c)
-PROGS   := $(WRAPPED) $(shell sed -n 's/^\#include "\(.*\)\.skel\.h".*/\1/p' $(TEST_C))
+OWN_C   := $(wildcard $(OWN)/prog_tests/*.c)
+TEST_C  := $(PLAIN:%=$(SELF)/prog_tests/%.c) $(OWN_C)
+PROGS   := $(WRAPPED) $(sort $(shell sed -n 's/^\#include "\(.*\)\.skel\.h".*/\1/p' \
+	$(TEST_C) $(wildcard $(OWN)/prog_tests/*.h)))
 HELPERS := $(notdir $(basename $(wildcard $(addprefix $(SELF)/,$(addsuffix .c, \
 	test_progs testing_helpers cgroup_helpers network_helpers trace_helpers \
 	test_loader cap_helpers unpriv_helpers sysctl_helpers netlink_helpers \
 	btf_helpers jit_disasm_helpers io_helpers disasm disasm_helpers \
 	json_writer)))))
 
+OWN_KO  := $(patsubst $(OWN)/test_kmods/%.c,$(OUT)/%.ko,$(wildcard $(OWN)/test_kmods/*.c))
+
 SKELS := $(PROGS:%=$(OUT)/%.skel.h)
-OBJS  := $(PLAIN:%=$(OUT)/%.test.o) $(WRAPPED:%=$(OUT)/%.wrap.o) \
+OBJS  := $(patsubst %.c,$(OUT)/%.test.o,$(notdir $(TEST_C))) $(WRAPPED:%=$(OUT)/%.wrap.o) \
 	 $(HELPERS:%=$(OUT)/%.o) $(OUT)/find_bit.o
 GEN   := $(OUT)/prog_tests/tests.h $(OUT)/verification_cert.h
 
-all: $(OUT)/test_progs $(OUT)/bpf_testmod.ko
+all: $(OUT)/test_progs $(OUT)/bpf_testmod.ko $(OWN_KO)
 tools: $(BPFTOOL)
 
 # --- bpftool and libbpf, once per kernel version ---------------------------
@@ -73,7 +78,7 @@ $(TOOLDIR)/libbpf-arm64/libbpf.a: $(HOSTLIB)
 	+@$(MAKE) -s -C $(SRC)/tools/lib/bpf OUTPUT=$(@D)/ CC="$(CC)" $@
 
 # --- what a rebuild depends on besides files -------------------------------
-CFLAGS := -g -O2 -std=gnu11 -w -rdynamic -fno-omit-frame-pointer -D_GNU_SOURCE \
+CFLAGS := -g -O2 -std=gnu11 -rdynamic -fno-omit-frame-pointer -D_GNU_SOURCE \
 	-DHAVE_GENHDR -I$(OUT) -I$(SELF) -I$(SELF)/libarena/include \
 	-I$(TOOLDIR)/libbpf/include -I$(KERNEL)/include/generated -I$(SRC)/tools/lib \
 	-I$(SRC)/tools/include -I$(SRC)/tools/arch/$(ARCH)/include \
@@ -81,11 +86,16 @@ CFLAGS := -g -O2 -std=gnu11 -w -rdynamic -fno-omit-frame-pointer -D_GNU_SOURCE \
 # The machine's own headers last, for what --target=bpf does not find.
 SYSINC := $(shell $(CC) -v -E -x c /dev/null 2>&1 | \
 	sed -n '/<\.\.\.> search starts here:/,/End of search list/s/^ \(\/.*\)/-idirafter \1/p')
-BPFFLAGS := -g -O2 --target=bpfel -mcpu=v3 -std=gnu11 -w -fno-strict-aliasing \
+BPFFLAGS := -g -O2 --target=bpfel -mcpu=v3 -std=gnu11 -fno-strict-aliasing \
 	-fms-extensions -D__TARGET_ARCH_$(ARCH) -I$(OUT) -I$(SELF) \
 	-I$(SELF)/libarena/include -I$(TOOLDIR)/libbpf/include \
 	-I$(SRC)/tools/include/uapi -I$(SRC)/tools/include $(SYSINC)
-CONFIG_LINE := $(shell $(CLANG) --version | head -n1) | $(TESTS) | $(CFLAGS) | $(BPFFLAGS)
+# The kernel's own code is taken as it is, ours has to be without warning there and here.
+QUIET  := -w
+STRICT := -Wall -Werror -Wno-unused-but-set-variable \
+	-Wno-unused-command-line-argument -I$(OWN)
+STRICT_BPF := -Wall -Werror -Wno-microsoft-anon-tag -Wno-compare-distinct-pointer-types
+CONFIG_LINE := $(shell $(CLANG) --version | head -n1) | $(TESTS) $(OWN_C) | $(CFLAGS) $(STRICT) | $(BPFFLAGS) $(STRICT_BPF)
 
 $(OUT)/config: FORCE
 	@mkdir -p $(OUT)/prog_tests
@@ -125,7 +135,11 @@ $(OUT)/verification_cert.h: $(OUT)/config
 # --- BPF programs and their skeletons ---------------------------------------
 $(OUT)/%.bpf.o: $(SELF)/progs/%.c $(OUT)/vmlinux.h $(LIBBPF) $(OUT)/config
 	@echo "bpf: $*"
-	@$(CLANG) $(BPFFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+	@$(CLANG) $(BPFFLAGS) $(QUIET) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(OUT)/%.bpf.o: $(OWN)/progs/%.c $(OUT)/vmlinux.h $(LIBBPF) $(OUT)/config
+	@echo "bpf: $*"
+	@$(CLANG) $(BPFFLAGS) $(STRICT_BPF) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o $(BPFTOOL)
 	@$(BPFTOOL) gen object $(OUT)/$*.linked.o $<
@@ -134,20 +148,24 @@ $(OUT)/%.skel.h: $(OUT)/%.bpf.o $(BPFTOOL)
 # --- the runner ----------------------------------------------------------------
 $(OUT)/%.test.o: $(SELF)/prog_tests/%.c $(OUT)/config $(LIBBPF) | $(SKELS) $(GEN)
 	@echo "test: $*"
-	@$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+	@$(CC) $(CFLAGS) $(QUIET) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(OUT)/%.test.o: $(OWN)/prog_tests/%.c $(OUT)/config $(LIBBPF) | $(SKELS) $(GEN)
+	@echo "test: $*"
+	@$(CC) $(CFLAGS) $(STRICT) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(OUT)/%.wrap.o: $(OUT)/config $(LIBBPF) $(OUT)/%.skel.h | $(GEN)
 	@echo "test: $*"
 	@printf '%s\n' '#include <test_progs.h>' '#include "$*.skel.h"' \
 		'void test_$*(void) { RUN_TESTS($*); }' > $(OUT)/$*.wrap.c
-	@$(CC) $(CFLAGS) -c $(OUT)/$*.wrap.c -o $@
+	@$(CC) $(CFLAGS) $(QUIET) -c $(OUT)/$*.wrap.c -o $@
 
 $(OUT)/find_bit.o: $(SRC)/tools/lib/find_bit.c $(OUT)/config
-	@$(CC) $(CFLAGS) -c $< -o $@
+	@$(CC) $(CFLAGS) $(QUIET) -c $< -o $@
 
 $(OUT)/%.o: $(SELF)/%.c $(OUT)/config $(LIBBPF) | $(GEN)
 	@echo "helper: $*"
-	@$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+	@$(CC) $(CFLAGS) $(QUIET) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 	@echo "link: test_progs"
@@ -156,7 +174,7 @@ $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 			2>/dev/null && echo -lzstd)
 	@mv $@.tmp $@
 
-# --- the module that wq, wq_failures and struct_ops_assoc need ----------------
+# --- modules: bpf_testmod is for wq, wq_failures and struct_ops_assoc ----------
 KMOD_SRC := $(wildcard $(SELF)/test_kmods/bpf_testmod*.[ch])
 $(OUT)/bpf_testmod.ko: $(KMOD_SRC) $(KERNEL)/vmlinux $(OUT)/config
 	@echo "module: bpf_testmod"
@@ -165,5 +183,12 @@ $(OUT)/bpf_testmod.ko: $(KMOD_SRC) $(KERNEL)/vmlinux $(OUT)/config
 		> $(OUT)/kmod/Makefile
 	+@$(MAKE) -s -C $(KERNEL) M=$(OUT)/kmod modules
 	@cp $(OUT)/kmod/bpf_testmod.ko $@.tmp && mv $@.tmp $@
+
+$(OUT)/%.ko: $(OWN)/test_kmods/%.c $(KERNEL)/vmlinux $(OUT)/config
+	@echo "module: $*"
+	@rm -rf $(OUT)/kmod-$* && mkdir -p $(OUT)/kmod-$* && cp $< $(OUT)/kmod-$*/
+	@echo 'obj-m := $*.o' > $(OUT)/kmod-$*/Makefile
+	+@$(MAKE) -s -C $(KERNEL) M=$(OUT)/kmod-$* modules
+	@cp $(OUT)/kmod-$*/$*.ko $@.tmp && mv $@.tmp $@
 
 -include $(wildcard $(OUT)/*.d)

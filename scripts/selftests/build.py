@@ -116,7 +116,7 @@ def build(kernel, tree, folder, tools, log, say):
     log.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ, SRC=str(tree), KERNEL=str(kernel.folder), OUT=str(folder),
-               TOOLDIR=str(tools), TESTS=" ".join(names), ARCH=kernel.arch,
+               TOOLDIR=str(tools), TESTS=" ".join(names), ARCH=kernel.arch, OWN=str(catalog.OWN / "bpf"),
                GUEST_ROOT=str(tools.parents[1] / f"root-{kernel.arch}"))
     with log.open("w") as out:
         process = subprocess.Popen(["bash", "-c", MAKE, "build", str(SCRIPTS)], env=env,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which of the kernel's own selftests concern timers and work queues."""
+"""Which of the kernel's own selftests concern timers and work queues, and what is known of ours."""
 
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,10 @@ NEEDS_PMU = re.compile(r"timer_stress_nmi_")
 
 SAMPLE = "rust_bpf_async.ko"
 
+# Ours: one may wait for as many turns as its host has in minutes, and is only ended when it hangs.
+OWN = Path(__file__).resolve().parents[2] / "tests/selftests"
+OWN_LIMIT = 900
+
 
 @dataclass(frozen=True)
 class Test:
@@ -42,11 +47,52 @@ class Test:
     attempts: int = 1
     again: str = "-"      # the result after which it is run again: SKIP or FAIL
     needs: str = "-"      # what the machine must have: pmu, or nothing
+    own: bool = False     # of this repository: says what it does while it does it
+    # What cases.toml says of it.
+    what: str = ""
+    hazard: str = ""
+    c_says: tuple = ()
+    known: tuple = ()
+    append: str = ""
+    cpus: int = 0
+    own_boot: bool = False
+    one_thread: bool = False
+    seconds: int = 0
 
     def line(self):
         """The line of guest.sh's plan."""
-        return "\t".join((self.name, self.filter, str(self.limit),
-                          str(self.attempts), self.again, self.needs))
+        return "\t".join((self.name, self.filter, str(self.limit), str(self.attempts), self.again,
+                          self.needs, "own" if self.own else "-"))
+
+    def machine(self):
+        """What its boot is like: tests of the same can share one."""
+        return self.append, self.one_thread, self.cpus
+
+
+def groups(tests, impl):
+    """The tests of each boot. What may crash the C kernel crashes the Rust
+    kernel only by mistake, and then the next boot goes on with the next test.
+    A limit that both have is shown in a boot of its own on both."""
+    found = {}
+    for test in tests:
+        alone = test.name if test.known or (test.own_boot and impl == "c") else ""
+        found.setdefault((alone, *test.machine()), []).append(test)
+    return list(found.values())
+
+
+def own(slow=False, folder=OWN):
+    """The tests of this repository, in the order of the table that says what is known of them."""
+    with open(folder / "cases.toml", "rb") as file:
+        table = tomllib.load(file)
+    return [Test(name=name, filter=name, own=True, limit=OWN_LIMIT * (SLOW_FACTOR if slow else 1),
+                 **{key: tuple(value) if isinstance(value, list) else value for key, value in case.items()})
+            for name, case in table.items()]
+
+
+def defined(folder=OWN):
+    """The tests that are in the sources of this repository."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((folder / "bpf/prog_tests").glob("*.c")))
+    return re.findall(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", text, re.M)
 
 
 def files(tree):
@@ -65,10 +111,12 @@ def files(tree):
 
 
 def tests(header, slow=False):
-    """What the generated prog_tests/tests.h defines, as Test objects."""
+    """What the generated prog_tests/tests.h defines and is the kernel's, as Test objects."""
     factor = SLOW_FACTOR if slow else 1
-    found = []
+    found, ours = [], defined()
     for name in re.findall(r"^DEFINE_TEST\((\w+)\)$", header, re.M):
+        if name in ours:
+            continue
         found.append(Test(
             name=name,
             filter=f"{name}/{SUBTESTS[name]}" if name in SUBTESTS else name,

@@ -4,7 +4,7 @@
 # Runs inside the booted kernel: guest.sh FOLDER PLAN [MODULE]
 #
 # FOLDER has test_progs and bpf_testmod.ko. A line of PLAN is
-#   name <tab> filter <tab> seconds <tab> attempts <tab> again <tab> needs
+#   name <tab> filter <tab> seconds <tab> attempts <tab> again <tab> needs <tab> own
 # Every test gets a process of its own, so that a time limit, a crash and a
 # repetition concern it alone. Lines that begin with @@ are for
 # selftests/parse.py; the same words go to the kernel's log, so that a report
@@ -44,6 +44,14 @@ run_test() {
 	fi
 }
 
+# What it has said before a crash must be outside by then. Its limit is ours.
+run_own() {
+	local name=$1 filter=$2 limit=$3
+	mark "begin $name 1"
+	timeout -k 5 "$limit" stdbuf -oL ./test_progs -v -w 0 -a "$filter" 2>&1 < /dev/null
+	mark "end $name 1 $?"
+}
+
 run_module() {
 	local name rc=1
 	name=$(basename "$module" .ko)
@@ -69,8 +77,12 @@ if ! insmod bpf_testmod.ko || ! rmmod bpf_testmod; then
 	exit 1
 fi
 mark ready
-while IFS=$'\t' read -r name filter limit attempts again needs; do
-	run_test "$name" "$filter" "$limit" "$attempts" "$again" "$needs"
+while IFS=$'\t' read -r name filter limit attempts again needs own; do
+	if [ "$own" = own ]; then
+		run_own "$name" "$filter" "$limit"
+	else
+		run_test "$name" "$filter" "$limit" "$attempts" "$again" "$needs"
+	fi
 done < "$plan"
 [ -z "$module" ] || run_module
 mark "done"

@@ -3,9 +3,11 @@
 
 A Result's status is one of
     pass      everything in it passed
-    fail      it said so, or its time was up, or the kernel reported a fault
+    known     it failed by a limit that both kernels are known to have
+    fail      it said so, or its time was up
     skip      the test itself gave up; never counted as a pass
-    crash     the kernel went away while it ran
+    crash     the kernel reported a fault, or went away, while it ran
+    hang      it was ended because it did not end
     left out  not begun, for a reason known up front
 """
 
@@ -15,6 +17,8 @@ from dataclasses import dataclass, field
 STATUS = {"OK": "pass", "FAIL": "fail", "SKIP": "skip"}
 SUBTEST = re.compile(r"^#\d+/(\d+)\s+\w+/(.*):(OK|FAIL|SKIP)$")
 TEST = re.compile(r"^#\d+\s+(\w+):(OK|FAIL|SKIP)\b(?: \(SKIP: (\d+)/\d+\))?")
+ASSERTED = re.compile(r"^\w+:FAIL:(.+) unexpected (?:\1|error|success|pointer|fd): (.*)$")
+SAID_BY_IT = re.compile(r"\w+:PASS:|#\d|Summary:|WATCHDOG:|All error logs:|Loading |Successfully (?:un)?loaded ")
 FAILED = re.compile(r"^(?:\w+:FAIL:|.*\bFAIL:|libbpf: .*(?:fail|err))")
 TIMED_OUT = (124, 137)
 
@@ -26,6 +30,7 @@ class Result:
     attempts: int = 1
     subtests: dict = field(default_factory=dict)   # name -> Result
     earlier: list = field(default_factory=list)    # why earlier attempts failed
+    output: list = field(default_factory=list)     # what else it said
 
     def as_dict(self):
         out = {"status": self.status}
@@ -37,7 +42,18 @@ class Result:
             out["failed before"] = self.earlier
         if self.subtests:
             out["subtests"] = {name: sub.as_dict() for name, sub in self.subtests.items()}
+        if self.output:
+            out["output"] = self.output
         return out
+
+    def skipped(self, lines):
+        """Take the reasons for what was skipped from a verbose run."""
+        reasons, silent = skip_reasons(lines), "test_progs gives no reason"
+        if self.status == "skip" and not self.reason and not self.subtests:
+            self.reason = reasons.get("") or silent
+        for sub, res in self.subtests.items():
+            if res.status == "skip":
+                res.reason = reasons.get(sub) or silent
 
     def parts(self, name):
         """(name, Result) of the test itself and of its subtests."""
@@ -66,12 +82,12 @@ def judge(name, lines, code, limit, max_attempts=1, attempt=1, again="-"):
             if status == "pass" and int(match.group(3) or 0) > skipped:
                 status = "skip"
         elif not reason and FAILED.match(line):
-            reason = line.strip()
+            reason = plain(line)
             first = first or reason
     if any("relying on bpf_testmod.ko will be skipped" in line for line in lines):
         result.reason = "test_progs could not load bpf_testmod.ko"
     elif code in TIMED_OUT:
-        result.reason = f"not done after {limit} s"
+        result.status, result.reason = "hang", "; ".join([*([first] if first else []), f"not done after {limit} s"])
     elif status is None:
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
         result.reason = f"test_progs ended with status {code} and no result: {last}"
@@ -86,6 +102,23 @@ def judge(name, lines, code, limit, max_attempts=1, attempt=1, again="-"):
         if status == "skip" and again == "SKIP":
             result.reason = f"undecided after {attempt} of at most {max_attempts} runs"
     return result
+
+
+def failures(lines):
+    """What a test that has not ended has complained about so far: the first of it."""
+    return plain(next((line for line in lines if FAILED.match(line)), ""))
+
+
+def plain(line):
+    """What test_progs says of a failure, once and without the function's name."""
+    line = ASSERTED.sub(r"\1: \2", line.strip())
+    return re.sub(r"^\w+:FAIL:\d+ ", "", line)
+
+
+def output(lines):
+    """What a test says besides what test_progs says of it."""
+    return [line.rstrip() for line in lines
+            if line.strip() and not SAID_BY_IT.match(line)]
 
 
 def skip_reasons(lines):
@@ -155,6 +188,11 @@ class Stream:
             before = self.results.get(name)
             result = judge(name, self.lines, int(code), test.limit,
                            test.attempts, int(attempt), test.again)
+            if test.own:
+                result.output = output(self.lines)
+                result.skipped(self.lines)
+            if result.status == "fail" and any(word in result.reason for word in test.known):
+                result.status = "known"
             if before and before.status == "fail":
                 result.earlier = [*before.earlier, before.reason]
             self.results[name] = result
@@ -164,15 +202,8 @@ class Stream:
         self._why, self.lines = name, []
 
     def _on_whyend(self, name):
-        result = self.results.get(name)
-        reasons = skip_reasons(self.lines)
-        if result is not None:
-            silent = "test_progs gives no reason"
-            if result.status == "skip" and not result.reason and not result.subtests:
-                result.reason = reasons.get("") or silent
-            for sub, res in result.subtests.items():
-                if res.status == "skip":
-                    res.reason = reasons.get(sub) or silent
+        if name in self.results:
+            self.results[name].skipped(self.lines)
         self._why, self.lines = None, []
 
 

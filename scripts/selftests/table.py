@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from .parse import Result
@@ -34,6 +35,47 @@ def problems(columns):
         elif other is None and mine.status not in ("pass", "left out"):
             found.append(_problem(name, mine))
     return found
+
+
+def shows(result, words):
+    return result.status != "pass" and any(word in result.reason for word in words)
+
+
+def left_out(result):
+    """A test that the machine is too small for."""
+    return result.status == "skip" and re.match(r"(?:SKIP: )?needs \d CPUs", result.reason)
+
+
+def own_problems(tests, columns, small=False, fixed=()):
+    """The same of this repository's tests: all must pass on Rust, and C must show the
+    bugs it is known for. A small machine cannot show everything. A C kernel with the
+    bugs of the tests in `fixed` repaired must not have got others instead."""
+    found = []
+    for test in tests:
+        rust, c = (columns.get(impl, {}).get(test.name, MISSING if impl in columns else None)
+                   for impl in ("rust", "c"))
+        if small and any(result and left_out(result) for result in (rust, c)):
+            continue
+        for title, result in (("Rust", rust), ("C", c)):
+            if result and test.known and result.status != "known":
+                found.append(f"{test.name} on {title} does not show the known limit "
+                             f"({_quoted(test.known)}): {result.status} {result.reason}")
+        if rust and rust.status != "pass" and not test.known:
+            found.append(f"{test.name} on Rust: {rust.status}: {rust.reason}")
+        if c and c.status in ("skip", "not run"):
+            found.append(f"{test.name} on C: {c.status}: {c.reason}")
+        elif c and fixed and (test.name in fixed or not test.c_says and not test.known):
+            if c.status != "pass":
+                found.append(f"{test.name} on C: {c.status}: {c.reason}")
+        elif c and test.c_says and not shows(c, test.c_says):
+            found.append(f"{test.name} on C does not show the known bug "
+                         f"({_quoted(test.c_says)}): {c.status} {c.reason}")
+    return found + [f"boot on {TITLES[impl]}: {results['boot'].reason}"
+                    for impl, results in columns.items() if "boot" in results]
+
+
+def _quoted(words):
+    return " or ".join(f"'{word}'" for word in words)
 
 
 def remarks(columns):
@@ -95,6 +137,23 @@ def _note(found):
     return "; ".join(f"{TITLES[impl]}: {reason}" for impl, reason in said.items())
 
 
+def render_own(tests, columns):
+    """The table of this repository's tests as text, the reasons after it."""
+    grid = [["test", *(TITLES[impl] for impl in columns), "what"]]
+    grid += [[test.name, *(_cell(columns[impl].get(test.name)) for impl in columns),
+              test.what] for test in tests]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
+    out = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in grid]
+    for impl in columns:
+        for test in tests:
+            said = {}           # the same of a test and its subtest is said of the test
+            for name, result in columns[impl].get(test.name, MISSING).parts(test.name):
+                if result.reason and result.status != "pass":
+                    said.setdefault(result.reason, name)
+            out += [f"{TITLES[impl]}, {name}: {reason}" for reason, name in said.items()]
+    return "\n".join(out)
+
+
 def render(columns, built):
     """The table and what was built from what, as text."""
     body = rows(columns)
@@ -122,12 +181,13 @@ def counts(results):
     return ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
 
 
-def write_json(path, columns, built, failures):
+def write_json(path, columns, built, failures, tests=()):
+    about = {test.name: {"what": test.what, "hazard": test.hazard} for test in tests}
     data = {
         "ok": not failures,
         "problems": failures,
-        "tests": {name: {impl: results[name].as_dict()
-                         for impl, results in columns.items() if name in results}
+        "tests": {name: {**about.get(name, {}), **{impl: results[name].as_dict()
+                         for impl, results in columns.items() if name in results}}
                   for name in dict.fromkeys(n for res in columns.values() for n in res)},
         "built": built,
     }

@@ -5,7 +5,7 @@
  * went in samples[]. What comes before, and what undoes it, is outside of
  * the two looks.
  */
-#include "../bpf/common.bpf.h"
+#include "../selftests/bpf/progs/async_common.h"
 #include <bpf/bpf_core_read.h>
 #include "bench.h"
 

@@ -3,16 +3,62 @@
 # make -f tests/bench/bench.mk KBUILD=<kernel build folder> OUT=<folder> TOOLS=<folder>
 #
 # Builds $(OUT)/bpf_async_bench and $(OUT)/bpf_async_bench.ko for that kernel.
-# How programs, skeletons and objects are made is what regress.mk says: its
-# rules take their sources from the folder of the first makefile, which is this.
+# libbpf and bpftool come from the kernel's own source; TOOLS keeps them for
+# every kernel of that version. Nothing is written to the source or here.
 
-all-bench:
+HERE	:= $(dir $(realpath $(firstword $(MAKEFILE_LIST))))
+SRC	:= $(realpath $(KBUILD)/source)
+ifeq ($(SRC),)
+SRC	:= $(realpath $(KBUILD))
+endif
+ifeq ($(wildcard $(KBUILD)/vmlinux),)
+$(error $(KBUILD) holds no vmlinux: build the kernel first)
+endif
+ifeq ($(OUT),)
+$(error OUT= is missing: the folder for what is built)
+endif
+ifeq ($(TOOLS),)
+$(error TOOLS= is missing: the folder for libbpf and bpftool)
+endif
 
-include $(dir $(realpath $(firstword $(MAKEFILE_LIST))))../bpf/regress.mk
+CLANG	?= clang-22
+KMAKE	?= $(MAKE)
+BPFTOOL	:= $(TOOLS)/bpftool/bootstrap/bpftool
+LIBBPF	:= $(TOOLS)/libbpf/libbpf.a
+COMMON	:= $(HERE)../selftests/bpf/progs/async_common.h
+HEADERS	:= $(wildcard $(HERE)*.h) $(COMMON)
+PROGS	:= $(patsubst $(HERE)%.bpf.c,%,$(wildcard $(HERE)*.bpf.c))
+SKELS	:= $(PROGS:%=$(OUT)/%.skel.h)
+OBJS	:= $(patsubst $(HERE)%.c,$(OUT)/%.o,$(filter-out %.bpf.c,$(wildcard $(HERE)*.c)))
 
-all-bench: $(OUT)/bpf_async_bench $(OUT)/bpf_async_bench.ko
+all: $(OUT)/bpf_async_bench $(OUT)/bpf_async_bench.ko
 
-$(OUT)/bench.bpf.o $(OBJS): $(wildcard $(HERE)../bpf/*.h) $(HERE)../bpf/util.c
+# One build at a time: other users of the same folder wait. bpftool builds a
+# libbpf of its own inside its folder.
+$(LIBBPF) $(BPFTOOL) &:
+	mkdir -p $(TOOLS)/libbpf $(TOOLS)/bpftool $(TOOLS)/include
+	flock $(TOOLS)/lock sh -ec ' \
+	  test -x $(BPFTOOL) -a -f $(LIBBPF) && exit; \
+	  $(MAKE) -s -C $(SRC)/tools/lib/bpf OUTPUT=$(TOOLS)/libbpf/ \
+	    DESTDIR=$(TOOLS) prefix= CC=$(CLANG) install_headers $(TOOLS)/libbpf/libbpf.a; \
+	  $(MAKE) -s -C $(SRC)/tools/bpf/bpftool OUTPUT=$(TOOLS)/bpftool/ \
+	    CC=$(CLANG) HOSTCC=$(CLANG) bootstrap'
+
+$(OUT)/vmlinux.h: $(KBUILD)/vmlinux | $(BPFTOOL)
+	mkdir -p $(OUT)
+	$(BPFTOOL) btf dump file $< format c >$@.tmp
+	mv $@.tmp $@
+
+$(OUT)/%.bpf.o: $(HERE)%.bpf.c $(OUT)/vmlinux.h $(HEADERS)
+	$(CLANG) -target bpfel -mcpu=v3 -O2 -g -Wall -fms-extensions -Wno-microsoft-anon-tag \
+	  -D__TARGET_ARCH_x86 -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
+
+$(OUT)/%.skel.h: $(OUT)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf >$@.tmp
+	mv $@.tmp $@
+
+$(OUT)/%.o: $(HERE)%.c $(SKELS) $(HEADERS)
+	$(CLANG) -O2 -g -Wall -D_GNU_SOURCE -I$(OUT) -I$(HERE) -I$(TOOLS)/include -c $< -o $@
 
 $(OUT)/bpf_async_bench: $(OBJS) $(LIBBPF)
 	$(CC) $(LINKER) $(OBJS) $(LIBBPF) -lelf -lz -lpthread -o $@
@@ -23,4 +69,6 @@ $(OUT)/bpf_async_bench.ko: $(HERE)kmod/bpf_async_bench.c $(HERE)kmod/Kbuild $(KB
 	cp $(OUT)/kmod/bpf_async_bench.ko $@.tmp
 	mv $@.tmp $@
 
-.PHONY: all-bench
+.PHONY: all
+.SECONDARY:
+.DELETE_ON_ERROR:

@@ -3,7 +3,7 @@
  * Several CPUs at the same time, and how late callbacks are: in the guest's own
  * time, which is the host's.
  */
-#include "../bpf/common.bpf.h"
+#include "../selftests/bpf/progs/async_common.h"
 #include "bench.h"
 
 struct t_elem {

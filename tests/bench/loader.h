@@ -3,8 +3,30 @@
 #ifndef LOADER_H
 #define LOADER_H
 
-#include "../bpf/regress.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/types.h>
+
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+
 #include "bench.h"
+
+/* util.c */
+uint64_t now_ns(void);
+void poll_pause(void);
+bool pin_cpu(int cpu);
+int run_prog(int fd, __u32 mark);
+/* Poll cond, which user space sees change, until it holds: false after s. */
+#define WAIT_UNTIL(cond, s) ({					\
+	uint64_t end_ = now_ns() + (uint64_t)((s) * 1e9);	\
+	bool ok_;						\
+	while (!(ok_ = (cond)) && now_ns() < end_)		\
+		poll_pause();					\
+	ok_;							\
+})
 
 /* End with a line that says what about which is wrong. */
 void die(const char *what, const char *name, long value) __attribute__((noreturn));

@@ -27,12 +27,6 @@ void die(const char *what, const char *name, long value)
 	exit(1);
 }
 
-/* For util.c, whose other users report a failed case. */
-const char *fail(const char *fmt, ...)
-{
-	die("a helper of the loader failed", fmt, 0);
-}
-
 void settle(void)
 {
 	usleep(200000);

@@ -4,7 +4,7 @@
  * bytes. A program does its part for the keys from first on, so many that RCU
  * can have its grace periods between the programs.
  */
-#include "../bpf/common.bpf.h"
+#include "../selftests/bpf/progs/async_common.h"
 #include "bench.h"
 
 extern u64 bpf_async_bench_count(void) __ksym;

@@ -58,7 +58,7 @@ class Judge(unittest.TestCase):
 
     def test_time_limit(self):
         result = judge("#7       timer:OK", 124)
-        self.assertEqual((result.status, result.reason), ("fail", "not done after 60 s"))
+        self.assertEqual((result.status, result.reason), ("hang", "not done after 60 s"))
 
     def test_exit_status_against_the_words(self):
         self.assertEqual(judge("#7       timer:OK", 1).status, "fail")

@@ -66,14 +66,21 @@ class Boots(unittest.TestCase):
         self.assertEqual(found["a"], ("crash", "the machine went away (status 99), and no report"))
 
     def test_report_while_a_test_passes(self):
-        found = self.run_boots("test a OK; test b OK; log 'BUG: KASAN: use-after-free in x'; test c OK; exit 99")
-        self.assertEqual(found["b"], ("fail", "kernel: BUG: KASAN: use-after-free in x"))
-        self.assertEqual(found["c"][0], "pass")
+        """What follows it in that boot does not count."""
+        found = self.run_boots("test a OK; test b OK; log 'BUG: KASAN: use-after-free in x'; test c OK; exit 99",
+                               "test c SKIP; echo @@done")
+        self.assertEqual(found["b"], ("crash", "BUG: KASAN: use-after-free in x"))
+        self.assertEqual(found["c"][0], "skip")
+
+    def test_what_was_said_before_a_crash(self):
+        found = self.run_boots("test a; echo 'a:FAIL:x unexpected x: got FALSE'; "
+                               "log 'Kernel panic - not syncing: y'; exit 99", "test b OK; test c OK")
+        self.assertEqual(found["a"], ("crash", "x: got FALSE; Kernel panic - not syncing: y"))
 
     def test_hang(self):
         with mock.patch.object(run, "GRACE", 0):
             found = self.run_boots("test a; sleep 1000", "test b OK; test c OK", limits={"a": 1})
-        self.assertEqual(found["a"], ("crash", "no further answer, and no report"))
+        self.assertEqual(found["a"], ("hang", "no further answer, and no report"))
 
     def test_machine_ends_between_tests(self):
         found = self.run_boots("test a OK; exit 99", "test b OK; test c OK")
@@ -81,7 +88,11 @@ class Boots(unittest.TestCase):
 
     def test_no_boot(self):
         with self.assertRaisesRegex(run.RunError, "no such thing"):
-            self.run_boots("echo no such thing >&2; exit 125")
+            self.run_boots(*2 * ["echo no such thing >&2; exit 125"])
+
+    def test_boot_that_fails_once(self):
+        found = self.run_boots("exit 124", "test a OK; test b OK; test c OK")
+        self.assertEqual({status for status, _ in found.values()}, {"pass"})
 
     def test_module_that_does_not_load(self):
         with self.assertRaisesRegex(run.RunError, "bpf_testmod"):

@@ -90,7 +90,7 @@ fn deferred_drain_queue_cancel() {
 }
 
 /// A program that queues in a loop on one CPU keeps the drain of another one busy for some operations
-/// only (H31); the rest is done in task context.
+/// only (timer_flood); the rest is done in task context.
 #[test]
 fn deferred_rounds_end() {
     thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
@@ -119,7 +119,7 @@ fn deferred_rounds_end() {
 }
 
 /// Operations that cause each other through tracing, over one object and over two, come to an end
-/// (H11).
+/// (timer_start_pair).
 #[test]
 fn deferred_chain_ends() {
     thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
@@ -200,7 +200,8 @@ fn deferred_last_operations_end() {
 }
 
 /// Node and word belong to RCU when the last reference is gone. A context that has found the object
-/// before still looks for what is queued, and another one queues (H24, H30).
+/// before still looks for what is queued, and another one queues (timer_newest_wins,
+/// wq_set_callback_freed).
 #[test]
 fn deferred_link_after_call_rcu() {
     explore(3, || {

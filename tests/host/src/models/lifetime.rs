@@ -6,7 +6,8 @@
 use super::*;
 use crate::atomic::{Acquire, Release};
 
-/// `start` meets `cancel_and_free`, the timer fires or not, and the object is freed (H5).
+/// `start` meets `cancel_and_free`, the timer fires or not, and the object is freed
+/// (timer_start_free_race).
 #[test]
 fn lifetime_start_free_fire() {
     explore(4, || {
@@ -39,7 +40,7 @@ fn lifetime_deferred_start_free_fire() {
     });
 }
 
-/// The same with a timer that was started before, and a `cancel` (H4).
+/// The same with a timer that was started before, and a `cancel` (timer_cancel_free_race).
 #[test]
 fn lifetime_cancel_free_fire() {
     explore(3, || {
@@ -57,8 +58,8 @@ fn lifetime_cancel_free_fire() {
 }
 
 /// A writer puts a callback into the cell of a freed object, for a moment; a timer that fires in
-/// that moment calls nothing (H30): the callback that is refused is never called, nothing begins
-/// after `cancel_and_free` has returned, and the map may go a grace period later.
+/// that moment calls nothing (wq_set_callback_freed): the callback that is refused is never called,
+/// nothing begins after `cancel_and_free` has returned, and the map may go a grace period later.
 #[test]
 fn lifetime_freed_is_never_called() {
     explore(3, || {
@@ -114,7 +115,7 @@ fn lifetime_freed_work_is_never_called() {
     });
 }
 
-/// Two objects for one slot: one is refused, and freed (H16).
+/// Two objects for one slot: one is refused, and freed (async_init_race).
 #[test]
 fn lifetime_init_init() {
     explore(None, || {
@@ -132,7 +133,8 @@ fn lifetime_init_init() {
     });
 }
 
-/// An object that is made while the map's last user goes away is freed by one of the two (H16).
+/// An object that is made while the map's last user goes away is freed by one of the two
+/// (async_init_race).
 #[test]
 fn lifetime_init_close() {
     explore(None, || {
@@ -147,8 +149,9 @@ fn lifetime_init_close() {
     });
 }
 
-/// The object of a container that is closed is taken out of its slot. Another context has detached it
-/// before, and put an object of a container that is open there: that one stays (H38).
+/// The object of a container that is closed is taken out of its slot. Another context has detached
+/// it before, and put an object of a container that is open there: that one stays
+/// (timer_init_free_race).
 #[test]
 fn lifetime_init_takes_its_own() {
     thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
@@ -176,7 +179,7 @@ fn lifetime_init_takes_its_own() {
     });
 }
 
-/// A slot is used again while others still have its first object (H6).
+/// A slot is used again while others still have its first object (async_slot_reuse_race).
 #[test]
 fn lifetime_slot_is_used_again() {
     explore(None, || {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `bpf/timer.rs`, `bpf/deferred.rs`: the newest operation wins, in whichever context it was issued
-//! (P8, H24, H32), and callbacks that cancel each other's timers do not wait for ever (H9).
+//! (P8, timer_newest_wins, timer_cancel_held_start), and callbacks that cancel each other's timers
+//! do not wait for ever (timer_cancel_ring).
 
 use super::*;
 use crate::atomic::{Acquire, Release};
@@ -129,7 +130,7 @@ fn order_cancel_revokes_and_was_active() {
 }
 
 /// A point in time that has passed, given in a callback, means now: the softirq would fire the timer
-/// again and again otherwise (H36).
+/// again and again otherwise (timer_past_expiry).
 #[test]
 fn order_past_in_callback_is_now() {
     thread_local!(static SLOT: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
@@ -150,7 +151,7 @@ fn order_past_in_callback_is_now() {
 }
 
 /// A start is being performed on one CPU when an NMI queues a cancel for another one, and a third
-/// cancels at once: when that has returned, the start is done with (H32).
+/// cancels at once: when that has returned, the start is done with (timer_cancel_held_start).
 #[test]
 fn order_performed_start_nmi_cancel() {
     explore(3, || {
@@ -172,7 +173,8 @@ fn order_performed_start_nmi_cancel() {
     });
 }
 
-/// Of two that are deferred one after the other, on whichever CPU, the second one wins (H26).
+/// Of two that are deferred one after the other, on whichever CPU, the second one wins
+/// (timer_deferred_order).
 #[test]
 fn order_deferred_twice() {
     explore(None, || {
@@ -198,8 +200,8 @@ fn order_deferred_twice() {
     });
 }
 
-/// A start that races with a cancel does not undo a newer start that came after that cancel (H24):
-/// what is refused is "arm, look at the callback again, disarm".
+/// A start that races with a cancel does not undo a newer start that came after that cancel
+/// (timer_newest_wins): what is refused is "arm, look at the callback again, disarm".
 #[test]
 fn order_start_cancel_start() {
     explore(None, || {
@@ -216,7 +218,8 @@ fn order_start_cancel_start() {
 }
 
 /// When `cancel` has returned nothing fires for a start before it, whatever callback is installed
-/// then (H24): also when that start was deferred, and when the timer is firing just now.
+/// then (timer_newest_wins): also when that start was deferred, and when the timer is firing just
+/// now.
 #[test]
 fn order_cancel_then_new_callback() {
     explore(3, || {
@@ -244,7 +247,7 @@ fn cancel_other<const OTHER: usize>(_: &Prog) {
 }
 
 /// Timers in a circle, each of whose callbacks cancels the next one's timer, with a softirq for each
-/// (H9). Were they to wait for each other, the model would not end.
+/// (timer_cancel_ring). Were they to wait for each other, the model would not end.
 fn circle(actions: &[fn(&Prog)]) {
     let map = Map::new();
     let mut slots = [None; 3];

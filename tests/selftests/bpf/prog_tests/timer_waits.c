@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A cancel that would wait for what waits for it: H9. */
+#include "async_script_helpers.h"
+#include "timer_expiry.skel.h"
+
+/* The same in progs/timer_expiry.c. */
+enum { MODE_OFF, BEFORE, AFTER };
+
+/* n timers on n CPUs whose callbacks all wait; then each does op to the next. */
+static bool ring(struct async_script *sk, int map, __u32 op, int n)
+{
+	int i, started = 0, refused = 0;
+	struct element *e[3];
+	struct runner r[3] = {};
+	struct script *sc;
+	bool ok = false;
+
+	sk->bss->gate[0] = 0;
+	for (i = 0; i < n; i++) {
+		e[i] = element(sk, map, i);
+		e[i]->hold = 1;
+		e[i]->act_op = op;
+		e[i]->act_map = map;
+		e[i]->act_key = (i + 1) % n;
+		e[i]->t_begun = e[i]->t_ended = 0;
+		sc = RUN(sk, PROG_A, IRQS_ON, STEP(OP_UPDATE, map, i),
+			 STEP(T_INIT, map, i, .flags = 1), STEP(T_SET, map, i));
+		if (!ASSERT_OK(sc->s[0].ret, "update") || !ASSERT_OK(sc->s[1].ret, "init") ||
+		    !ASSERT_OK(sc->s[2].ret, "set_callback"))
+			return false;
+	}
+	/* All threads before the first callback: what it interrupts may have a lock that mmap needs. */
+	for (i = 0; i < n; i++) {
+		struct step s = STEP(T_START, map, i, .nsecs = 0, .flags = PIN);
+
+		/* The callback may run on top of this thread and keep it. */
+		r[i] = (struct runner){ .sk = sk, .nr = 1 + i, .cpu = i, .waits = true };
+		script_put(sk, 1 + i, &s, 1);
+		runner_start(&r[i]);
+		started++;
+	}
+	for (i = 0; i < n; i++) {
+		r[i].waits = false;
+		if (!ASSERT_TRUE(async_wait(e[i]->t_begun), "the timer fires"))
+			goto out;
+	}
+	sk->bss->gate[0] = 1;
+	for (i = 0; i < n; i++) {
+		if (!ASSERT_TRUE(async_wait(e[i]->t_ended), "the callback ends"))
+			goto out;
+		refused += e[i]->act_ret == -EDEADLK;
+	}
+	ok = op != T_CANCEL || ASSERT_GT(refused, 0, "cancels of a ring that are refused");
+out:
+	sk->bss->gate[0] = 1;
+	for (i = 0; i < started; i++)
+		ok &= ASSERT_OK(runner_join(&r[i]), "the starting script runs");
+	return ok;
+}
+
+static void cancel_ring(struct async_script *sk)
+{
+	int n;
+
+	async_pin(3);
+	for (n = 2; n <= 3; n++)
+		if (!ring(sk, HASH, T_CANCEL, n) || !ring(sk, ARR, T_CANCEL, n) ||
+		    !ring(sk, HASH, OP_UPDATE, n) || !ring(sk, HASH, OP_DELETE, n) ||
+		    !ring(sk, ARR, OP_UPDATE, n))
+			return;
+}
+
+void serial_test_timer_cancel_ring(void)
+{
+	if (async_needs_cpus(4))
+		script_test(cancel_ring);
+}
+
+static void *start(void *arg)
+{
+	struct timer_expiry *skel = arg;
+
+	return (void *)(long)async_run(skel->progs.start, 0);
+}
+
+/* Cancel from a program that traces the expiry of the same timer. */
+static void cancel_in_expiry(__u32 when)
+{
+	struct timer_expiry *skel = timer_expiry__open_and_load();
+	pthread_t thread;
+	void *err;
+
+	if (!ASSERT_OK_PTR(skel, "open_and_load") ||
+	    !ASSERT_OK(timer_expiry__attach(skel), "attach"))
+		goto out;
+	skel->bss->ret = 1;
+	skel->bss->on = when;
+	async_pin(0);
+	/* The expiry is on top of this thread. */
+	thread = async_thread(1, start, skel);
+	if (!ASSERT_TRUE(async_wait(skel->bss->begun), "the tracepoint's program runs"))
+		goto join;
+	/* Nothing can be taken down under it: the CPU is lost. */
+	if (!ASSERT_TRUE(async_wait(skel->bss->ended), "cancel returns in the expiry"))
+		return;
+	ASSERT_EQ(skel->bss->ret, -EDEADLK, "cancel");
+	ASSERT_EQ(skel->bss->fired, when == AFTER, "calls");
+join:
+	pthread_join(thread, &err);
+	ASSERT_NULL(err, "error of the starting program");
+out:
+	timer_expiry__destroy(skel);
+}
+
+static void cancel_before_callback(void)
+{
+	cancel_in_expiry(BEFORE);
+}
+
+static void cancel_after_callback(void)
+{
+	cancel_in_expiry(AFTER);
+}
+
+void serial_test_timer_cancel_in_expiry(void)
+{
+	if (!async_needs_cpus(2))
+		return;
+	async_test(cancel_before_callback);
+	async_test(cancel_after_callback);
+}

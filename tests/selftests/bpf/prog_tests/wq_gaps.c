@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A function is held at one instruction after the other, and what it works on
+ * is taken away: the work function of a wq (H3), and set_callback() while the
+ * work function, which had begun before, looks at the freed object (H30). Not at
+ * points that are thought to matter: at any, on either kernel.
+ */
+#include "async_helpers.h"
+#include "wq_gaps.skel.h"
+
+#define WRITER		1	/* the CPU of set_callback() */
+#define WORKER		2	/* the CPU of the work item */
+#define HOLDS		12	/* of the work function, for each way to take something away */
+#define WRITER_HOLDS	24	/* of each part of set_callback() */
+#define ENOUGH		3	/* of them between its exchanges */
+
+/* The work function first, then what it has in functions of its own. */
+static const char *const work_functions[] = {
+	"bpf_wq_work", "_R*4work*WorkItem7work_fn", "_R*4work*WorkItem3run*ProgCallback*",
+	"_R*4work*Held*3new*ProgCallback*", "_R*ProgCallback*WorkCallback4hold",
+	NULL,
+};
+
+/* The observer, which stays, and has the globals of both. */
+static struct wq_gaps *load_observer(void)
+{
+	struct wq_gaps *skel = wq_gaps__open();
+
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return NULL;
+	bpf_program__set_autoload(skel->progs.arm, false);
+	bpf_program__set_autoload(skel->progs.arm_inner, false);
+	bpf_program__set_autoload(skel->progs.set_callback, false);
+	if (ASSERT_OK(wq_gaps__load(skel), "load") && ASSERT_OK(wq_gaps__attach(skel), "attach"))
+		return skel;
+	wq_gaps__destroy(skel);
+	return NULL;
+}
+
+/* A victim with the observer's globals, its work item started on its CPU. */
+static struct wq_gaps *load_victim(struct wq_gaps *observer, bool inner)
+{
+	struct wq_gaps *skel = wq_gaps__open();
+	struct bpf_program *arm;
+	char value[64] = {};
+	struct bpf_map *map;
+	int key = 0, err;
+
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return NULL;
+	map = inner ? skel->maps.inner : skel->maps.victims;
+	arm = inner ? skel->progs.arm_inner : skel->progs.arm;
+	/* What has the other map would keep it, or would be one program more. */
+	bpf_program__set_autoload(inner ? skel->progs.arm : skel->progs.arm_inner, false);
+	bpf_program__set_autoload(skel->progs.set_callback, !inner);
+	bpf_program__set_autoload(skel->progs.see_start, false);
+	bpf_program__set_autoload(skel->progs.see_end, false);
+	err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(observer->maps.bss)) ?:
+	      wq_gaps__load(skel) ?:
+	      bpf_map__update_elem(map, &key, sizeof(key), value, bpf_map__value_size(map), 0);
+	if (ASSERT_OK(err, "load")) {
+		async_pin(WORKER);
+		err = async_run(arm, 0) ?: observer->bss->result;
+		async_pin(0);
+		if (ASSERT_OK(err, "start the work item"))
+			return skel;
+	}
+	wq_gaps__destroy(skel);
+	return NULL;
+}
+
+static bool delete_victim(struct wq_gaps *skel)
+{
+	int key = 0;
+
+	return ASSERT_OK(bpf_map__delete_elem(skel->maps.victims, &key, sizeof(key), 0),
+			 "delete the element");
+}
+
+/* Grace periods of RCU and RCU Tasks Trace, waited for in a thread. */
+struct grace {
+	pthread_t thread;
+	int outer;	/* when not 0: the map of maps that is emptied first */
+	volatile bool over;
+};
+
+static void *grace_thread(void *arg)
+{
+	struct grace *g = arg;
+	int key = 0;
+
+	if (g->outer)	/* waits for a grace period when it has been done */
+		bpf_map_delete_elem(g->outer, &key);
+	async_write("grace", "1");
+	g->over = true;
+	return NULL;
+}
+
+static void grace_begin(struct grace *g)
+{
+	g->over = false;
+	g->thread = async_thread(0, grace_thread, g);
+}
+
+static volatile bool spin_over;
+
+static void *spin(void *arg)
+{
+	while (!spin_over)
+		;
+	return NULL;
+}
+
+/*
+ * How many turns of this thread a grace period takes while the worker's CPU is
+ * as busy as when something is held there, but holds up nothing. One that takes
+ * much longer is held up by a reader.
+ */
+static int grace_turns(void)
+{
+	struct grace g = {};
+	int i, n, most = 5;
+	pthread_t busy;
+
+	spin_over = false;
+	busy = async_thread(WORKER, spin, NULL);
+	for (i = 0; i < 3; i++) {
+		grace_begin(&g);
+		for (n = 0; !g.over; n++)
+			async_pause();
+		pthread_join(g.thread, NULL);
+		most = n > most ? n : most;
+	}
+	spin_over = true;
+	pthread_join(busy, NULL);
+	return 3 * most;
+}
+
+/* What happens to the victim. */
+enum take { DELETE, UNLOAD, INNER };
+static const char *const takes[] = {
+	"element deleted", "program and map closed", "program and inner map gone",
+};
+
+struct seen {
+	int held, outside, inside, not_probed;
+};
+
+/*
+ * The map of maps lets go of the inner map, in the thread of the grace period
+ * because that waits for one; then only the callback that is held has it.
+ */
+static bool drop_inner(struct wq_gaps *victim, struct grace *grace)
+{
+	__u32 id = async_map_id(victim->maps.inner);
+
+	grace->outer = dup(bpf_map__fd(victim->maps.outer));
+	grace_begin(grace);
+	wq_gaps__destroy(victim);
+	return ASSERT_TRUE(async_wait(!async_map_exists(id)), "the inner map goes");
+}
+
+/*
+ * One run of the work item with its function held at one instruction. What was
+ * held outside of a read side, when grace periods have passed, must call nothing.
+ */
+static bool hold_and_take(struct wq_gaps *observer, const struct async_function *f,
+			  unsigned int offset, enum take take, int turns, struct seen *seen)
+{
+	struct wq_gaps__bss *g = observer->bss;
+	bool passed, early, gone, ok = false;
+	__u64 ended = g->ended, called = g->called;
+	struct wq_gaps *victim = NULL;
+	struct grace grace = {};
+	char where[300];
+	int err;
+
+	snprintf(where, sizeof(where), "%s+%u", f->name, offset);
+	err = async_stall(0, where, -1);
+	seen->not_probed += err == -EOPNOTSUPP;	/* some indirect calls */
+	if (async_no_place(err))
+		return true;
+	if (!ASSERT_OK(err, where))
+		return false;
+	victim = load_victim(observer, take == INNER);
+	if (!victim || !ASSERT_TRUE(async_wait(async_stalled(0) || g->ended > ended),
+				    "the work function runs"))
+		goto out;
+	ok = !async_stalled(0);
+	if (ok)
+		goto out;
+	seen->held++;
+	early = g->called == called;	/* held before the callback, not after it */
+	if (take == DELETE) {
+		if (!delete_victim(victim))
+			goto out;
+		grace_begin(&grace);
+	} else if (take == UNLOAD) {
+		wq_gaps__destroy(victim);
+		victim = NULL;
+		grace_begin(&grace);
+	} else {
+		gone = drop_inner(victim, &grace);
+		victim = NULL;
+		if (!gone)
+			goto out;
+	}
+	if (early)
+		async_wait_turns(grace.over, turns);
+	passed = early && grace.over && async_stalled(0);
+	async_stall_go(0);
+	pthread_join(grace.thread, NULL);
+	grace.thread = 0;
+	ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
+	     (!passed || ASSERT_EQ(g->called, called, "called after the grace period"));
+	if (!ok)
+		printf("held at %s, %s\n", where, takes[take]);
+	seen->outside += passed;
+	seen->inside += early && g->called > called;
+out:
+	async_stall_end(0);
+	if (grace.thread)
+		pthread_join(grace.thread, NULL);
+	if (grace.outer)
+		close(grace.outer);
+	wq_gaps__destroy(victim);
+	return ok;
+}
+
+/* HOLDS of them, and both sides of the read side's begin. */
+static bool hold_all(struct wq_gaps *observer, const struct async_function *f, int n,
+		     enum take take, int turns)
+{
+	struct seen seen = {};
+	int i;
+
+	for (i = 0; i < n; i++) {
+		struct async_sweep s = { .f = &f[i] };
+
+		while ((seen.held < HOLDS * (i + 1) / n ||
+			(i == n - 1 && !(seen.outside && seen.inside))) && async_next_offset(&s))
+			if (!hold_and_take(observer, &f[i], s.offset, take, turns, &seen))
+				return false;
+	}
+	printf("%s: held at %d instructions (%d cannot be), %d outside of a read side, called from %d\n",
+	       takes[take], seen.held, seen.not_probed, seen.outside, seen.inside);
+	return ASSERT_EQ(observer->bss->broken, 0, "the value changed under the callback") &&
+	       ASSERT_GT(seen.outside, 0, "held outside of the read side") &&
+	       ASSERT_GT(seen.inside, 0, "held inside of the read side");
+}
+
+static void work_held(void)
+{
+	struct wq_gaps *observer = load_observer();
+	int n, turns = grace_turns();
+	struct async_function f[5];
+	enum take take;
+
+	if (!observer)
+		return;
+	n = async_find_functions(work_functions, f, 5);
+	if (!ASSERT_GT(n, 0, "work functions of a known name"))
+		goto out;
+	observer->bss->work_function = f[0].addr;
+	for (take = DELETE; take <= INNER; take++)
+		if (!hold_all(observer, f, n, take, turns))
+			break;
+out:
+	wq_gaps__destroy(observer);
+}
+
+void serial_test_wq_work_held(void)
+{
+	if (async_needs_cpus(3))
+		async_test(work_held);
+}
+
+/* Where set_callback() begins, then where it puts FREED back. */
+static const char *const rust_writers[] = {
+	"bpf_async_wq_set_callback", "_R*CallbackCell*ProgCallback*11set_refused*",
+	"_R*CallbackCell*ProgCallback*free_again*", NULL,
+};
+/* The innermost first: the compiler may have made one function of them. */
+static const char *const c_writers[] = {
+	"bpf_async_update_prog_callback", "__bpf_async_set_callback", "bpf_wq_set_callback", NULL,
+};
+
+struct writer {
+	pthread_t thread;
+	const struct bpf_program *prog;
+	volatile bool over;
+};
+
+static void *writer_thread(void *arg)
+{
+	struct writer *w = arg;
+
+	async_run(w->prog, 0);
+	w->over = true;
+	return NULL;
+}
+
+/*
+ * The writer is held at one instruction, at which it has looked at the object
+ * already; the element is deleted, and the writer goes on to another one. A
+ * grace period begins, which it holds up, and then the work function, which had
+ * begun before all this, takes its guard and looks at the freed object. Without
+ * a second place only the writer's answer is of interest, in result.
+ */
+static bool hold_writer(struct wq_gaps *observer, const struct async_function *work,
+			const char *first, const char *second, int want, int *held)
+{
+	struct wq_gaps__bss *g = observer->bss;
+	__u64 ended = g->ended, called = g->called;
+	struct wq_gaps *victim = NULL;
+	struct grace grace = {};
+	struct writer w = {};
+	bool ok = false;
+	int err, nr;
+
+	g->result = 1;
+	err = async_stall(1, first, WRITER);
+	if (!err && second) {
+		err = async_stall(2, second, WRITER);
+		async_stall_go(2);	/* not yet */
+	}
+	ok = async_no_place(err);
+	if (ok || !ASSERT_OK(err, second ?: first) ||
+	    !ASSERT_OK(async_stall(0, work->name, WORKER), work->name))
+		goto out;
+	victim = load_victim(observer, false);
+	if (!victim || !ASSERT_TRUE(async_wait(async_stalled(0)), "the work function runs"))
+		goto out;
+	w.prog = victim->progs.set_callback;
+	/* Rust remembers where it has found a callback, and need not search again. */
+	async_run(w.prog, 0);
+	async_run(w.prog, 1);
+	if (!ASSERT_OK(g->result, "set_callback"))
+		goto out;
+	g->result = 1;
+	w.thread = async_thread(WRITER, writer_thread, &w);
+	if (!ASSERT_TRUE(async_wait(async_stalled(1) || w.over), "the writer runs"))
+		goto out;
+	ok = !async_stalled(1);
+	if (ok) {
+		g->result = 1;	/* it does not come by there */
+		goto out;
+	}
+	if (!delete_victim(victim) || (second && !ASSERT_OK(async_stall_again(2), second)))
+		goto out;
+	async_stall_go(1);
+	if (!ASSERT_TRUE(async_wait(async_stalled(2) || w.over), "the writer goes on"))
+		goto out;
+	ok = !async_stalled(2);
+	if (ok)
+		goto out;
+	grace_begin(&grace);
+	async_stall_go(0);
+	ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
+	     ASSERT_FALSE(grace.over, "the grace period is over before the writer goes on") &&
+	     ASSERT_EQ(g->called, called, "called on a freed object");
+	if (!ok)
+		printf("the writer held at %s\n", second);
+	(*held)++;
+out:
+	for (nr = 0; nr < 3; nr++)
+		async_stall_go(nr);
+	if (w.thread)
+		pthread_join(w.thread, NULL);
+	if (grace.thread)
+		pthread_join(grace.thread, NULL);
+	/* But for a search, after which Rust looks at the slot once more. */
+	if (ok && second && victim && !(want && g->result == -EINVAL))
+		ok = ASSERT_EQ(g->result, want, "set_callback on the freed object");
+	for (nr = 0; nr < 3; nr++)
+		async_stall_end(nr);
+	if (ok && victim)
+		ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends");
+	wq_gaps__destroy(victim);
+	return ok;
+}
+
+static void set_callback_freed(void)
+{
+	int i, k, n, held[2] = {}, want = -EPERM;	/* C does not say that the object is freed */
+	struct wq_gaps *observer = load_observer();
+	struct async_function work, f[3];
+	char first[300], second[300];
+	bool found = false;
+
+	if (!observer)
+		return;
+	if (!ASSERT_GT(async_find_functions(work_functions, &work, 1), 0, "the work function"))
+		goto out;
+	n = async_find_functions(rust_writers, f, 2);
+	if (!n) {
+		n = async_find_functions(c_writers, f, 3);
+		want = 0;
+	}
+	if (!ASSERT_TRUE(want ? n == 2 : n > 0, "known parts of set_callback()"))
+		goto out;
+	observer->bss->work_function = work.addr;
+	/* The first place at which the object has been looked at. */
+	for (k = 0; k < (want ? 1 : n) && !found; k++)
+		for (i = 0; i < f[k].size && !found; i++) {
+			snprintf(first, sizeof(first), "%s+%d", f[k].name, i);
+			if (!hold_writer(observer, &work, first, NULL, want, &held[0]))
+				goto out;
+			found = observer->bss->result == want;
+		}
+	if (!ASSERT_TRUE(found, "a place where set_callback() finds the object freed"))
+		goto out;
+	if (!want) {
+		f[0] = f[k - 1];
+		n = 1;
+	}
+	held[0] = 0;
+	/* Where it is between its exchanges first. */
+	for (i = n - 1; i >= 0; i--) {
+		struct async_sweep s = { .f = &f[i] };
+
+		while (held[i] < WRITER_HOLDS && async_next_offset(&s)) {
+			snprintf(second, sizeof(second), "%s+%u", f[i].name, s.offset);
+			if (!hold_writer(observer, &work, first, second, want, &held[i]))
+				goto out;
+		}
+	}
+	printf("the writer was held at %d instructions after the object was freed at %s, at %d of them between its exchanges\n",
+	       held[0] + held[1], first, held[n - 1]);
+	ASSERT_GE(held[n - 1], ENOUGH, "held between its exchanges");
+out:
+	wq_gaps__destroy(observer);
+}
+
+void serial_test_wq_set_callback_freed(void)
+{
+	if (async_needs_cpus(3))
+		async_test(set_callback_freed);
+}
