@@ -74,7 +74,7 @@ def run_one(impl, args):
         built = time.monotonic()
         sample = None
         if args.own:
-            chosen, absent = choose_own(catalog.own(slow), args.only), {}
+            chosen, absent = for_arch(choose_own(catalog.own(slow), args.only), args.arch)
         else:
             chosen, absent, sample = choose(catalog.tests(header, slow), absent,
                                             tests.kernel.sample if impl == "rust" else None, args.only)
@@ -117,6 +117,12 @@ def choose_own(tests, only):
                 f"{test.name} ({test.hazard})" if test.hazard else test.name for test in tests))
         chosen += found
     return [test for test in tests if test in chosen]
+
+
+def for_arch(tests, arch):
+    """(what can run there, {name: why not})"""
+    absent = {test.name: f"there is no {test.append} on {arch}" for test in tests if test.arch not in ("", arch)}
+    return [test for test in tests if test.name not in absent], absent
 
 
 def interrupted(*_):

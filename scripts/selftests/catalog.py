@@ -54,6 +54,7 @@ class Test:
     c_says: tuple = ()
     known: tuple = ()
     append: str = ""
+    arch: str = ""
     cpus: int = 0
     own_boot: bool = False
     one_thread: bool = False

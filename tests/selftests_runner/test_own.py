@@ -144,6 +144,16 @@ class Chosen(unittest.TestCase):
             command.choose_own(self.TESTS, ["timer_a", "H2"])
 
 
+class Arch(unittest.TestCase):
+    def test_what_is_not_there_is_left_out_with_its_reason(self):
+        tests = [own("a", arch="x86_64", append="nolapic"), own("b")]
+        self.assertEqual(command.for_arch(tests, "x86_64"), (tests, {}))
+        chosen, absent = command.for_arch(tests, "arm64")
+        self.assertEqual((chosen, absent), ([tests[1]], {"a": "there is no nolapic on arm64"}))
+        columns = {"rust": {"a": Result("left out", absent["a"]), "b": Result("pass")}}
+        self.assertEqual(table.own_problems(tests, columns), [])
+
+
 class Table(unittest.TestCase):
     def test_sources_and_table_name_the_same(self):
         self.assertEqual(sorted(catalog.defined()), sorted(test.name for test in catalog.own()))

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "async_helpers.h"
 
@@ -253,6 +254,14 @@ bool async_is_rust(void)
 bool async_can_init_in_nmi(void)
 {
 	return access(DEBUGFS "/debug_objects/stats", F_OK);
+}
+
+bool async_can_init_atomic(void)
+{
+	struct utsname name;
+
+	uname(&name);
+	return !strstr(name.version, "PREEMPT_RT");
 }
 
 int async_write(const char *file, const char *text)

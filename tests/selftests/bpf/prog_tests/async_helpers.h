@@ -85,6 +85,7 @@ bool async_drop_map(const struct bpf_map *map, const struct bpf_map *other);
 
 bool async_is_rust(void);	/* the kernel has CONFIG_BPF_ASYNC_RUST */
 bool async_can_init_in_nmi(void);	/* not with debug objects: they take a lock */
+bool async_can_init_atomic(void);	/* not on PREEMPT_RT: memory needs preemption there */
 
 /* The files of bpf_async_test.ko: 0 or an error. */
 int async_write(const char *file, const char *text);

@@ -196,6 +196,7 @@ static bool init_without_memory(struct async_script *sk, int context)
 	async_write("fail_alloc", "2");
 	sc = RUN(sk, PROG_A, context, STEP(T_INIT, HASH, 0, .flags = 1), STEP(W_INIT, HASH, 0),
 		 STEP(T_SET, HASH, 0));
+	async_write("fail_alloc", "0");
 	return ASSERT_EQ(sc->s[0].ret, -ENOMEM, "init of a timer") &&
 	       ASSERT_EQ(sc->s[1].ret, -ENOMEM, "init of a wq") &&
 	       ASSERT_EQ(sc->s[2].ret, -EINVAL, "set_callback after it");

@@ -251,7 +251,7 @@ int BPF_PROG(rcu_enqueue)
 	__sync_fetch_and_add(&hits, 1);
 	*inside_here() = 1;
 	e = get(key);
-	if (e && !up(&locked, e, FAR)) {
+	if (e) {
 		object = object_of(&e->timer);
 		bpf_map_update_elem(&locked, &key, &zero, BPF_ANY);
 		__sync_fetch_and_add(&frees, 1);
