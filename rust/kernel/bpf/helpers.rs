@@ -30,14 +30,11 @@ use crate::{
 };
 use macros::export;
 
-type TimerSlot = Slot<Timer, ProgCallback>;
-type WqSlot = Slot<WorkItem, ProgCallback>;
-
 // User space knows the size of what is in a map value.
-static_assert!(size_of::<TimerSlot>() <= size_of::<bindings::bpf_timer>());
-static_assert!(align_of::<TimerSlot>() == align_of::<bindings::bpf_timer>());
-static_assert!(size_of::<WqSlot>() <= size_of::<bindings::bpf_wq>());
-static_assert!(align_of::<WqSlot>() == align_of::<bindings::bpf_wq>());
+static_assert!(size_of::<Slot<Timer, ProgCallback>>() <= size_of::<bindings::bpf_timer>());
+static_assert!(align_of::<Slot<Timer, ProgCallback>>() == align_of::<bindings::bpf_timer>());
+static_assert!(size_of::<Slot<WorkItem, ProgCallback>>() <= size_of::<bindings::bpf_wq>());
+static_assert!(align_of::<Slot<WorkItem, ProgCallback>>() == align_of::<bindings::bpf_wq>());
 
 // The slab caches of 128 and 96 bytes, unless lockdep adds to `struct work_struct`. In C both kinds
 // need the one of 192 bytes.
