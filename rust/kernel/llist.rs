@@ -23,9 +23,6 @@ use core::ptr::NonNull;
 #[repr(transparent)]
 pub struct RawList(Opaque<bindings::llist_head>);
 
-// SAFETY: An `llist_head` is one pointer, not bound to a thread.
-unsafe impl Send for RawList {}
-
 // SAFETY: All operations on an `llist_head` that are offered here may run concurrently.
 unsafe impl Sync for RawList {}
 

@@ -103,8 +103,11 @@ impl kernel::Module for RustBpfAsync {
 
 impl Drop for RustBpfAsync {
     fn drop(&mut self) {
-        // Removes the callback, which owns the handles, and waits for it.
-        let _ = self.handles.timer.cancel();
+        // Removes the callback, which owns the handles, and waits for it. It does not fail, since
+        // this is a task, and not the callback. If it did, the domain would wait forever.
+        if let Err(e) = self.handles.timer.cancel() {
+            pr_err!("the timer was not cancelled: {e:?}\n");
+        }
         pr_info!(
             "{} ticks, {} runs\n",
             TICKS.load(Relaxed),

@@ -90,8 +90,7 @@ pub(crate) trait AsyncCallback: Callback {
 /// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
 ///   `kfree()` accepts.
 /// - A container must stay valid until a grace period after `cancel_and_free()` has returned for
-///   each of its objects. An inner map can break this if a program uses a stale value, in C as
-///   here: see "Known limits" in Documentation/bpf/rust_async.rst.
+///   each of its objects.
 pub(crate) unsafe trait Container: Sync {
     /// Allocates memory for an object.
     ///
@@ -135,15 +134,19 @@ pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
 
     /// Cancels the timer or the work item without waiting.
     ///
-    /// The caller can take locks.
-    fn cancel(cb: &AsyncCb<Self, C>);
+    /// # Safety
+    ///
+    /// The context must be one in which [`Head::put`] can be called, and the caller must hold a
+    /// reference.
+    unsafe fn cancel(cb: &AsyncCb<Self, C>);
 }
 
 /// An object.
 ///
 /// # Invariants
 ///
-/// `container` is NULL, as before `callback` is `FREED`, or points to a valid `C::Container`.
+/// `container` is NULL or points to a valid `C::Container`. It becomes NULL before `callback`
+/// becomes `FREED`.
 #[doc(alias = "bpf_async_cb")]
 #[repr(C)]
 pub(crate) struct AsyncCb<P, C> {
@@ -237,9 +240,9 @@ impl Head {
             // Litmus: detached-start, detached-queue.
             if !cb.payload.try_cancel() {
                 // The timer function is running. It is an RCU reader, so wait for it.
-                // INVARIANT: RCU returns the object, which has no reference.
-                // SAFETY: An RCU callback can call `call_rcu()`.
-                unsafe { Unreferenced(this).call_rcu(Self::rcu_free) };
+                // SAFETY: RCU returns the object, which has no reference. An RCU callback can call
+                // `call_rcu()`.
+                unsafe { Unreferenced::new(this).call_rcu(Self::rcu_free) };
                 return;
             }
         }
@@ -255,10 +258,11 @@ impl<P, C> AsyncCb<P, C> {
     ///
     /// # Safety
     ///
-    /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`, with a provenance for
-    /// all of it, as a pointer that comes from C has.
+    /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`.
     #[inline]
     pub(crate) unsafe fn from_payload<'a>(payload: *mut P) -> &'a Self {
+        // For all of the object, which `Slot::init` has exposed: C was given the payload only.
+        let payload = core::ptr::with_exposed_provenance_mut::<P>(payload.addr());
         // SAFETY: By the safety requirements, the payload is that of an object.
         unsafe { &*crate::container_of!(payload, Self, payload) }
     }
@@ -269,8 +273,8 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     ///
     /// Any context.
     ///
-    /// This is the only way to something that can be called. The order of the two loads matters:
-    /// see the head of this file. Litmus: callback-freed, container-gone.
+    /// The order of the two loads matters: see the head of this file. Litmus: callback-freed,
+    /// container-gone.
     #[inline]
     pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
         let callback = self.callback.load(guard)?;
@@ -360,6 +364,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             (&raw mut (*cb).value).write(value);
             P::setup(&raw mut (*cb).payload, config);
         }
+        // Until the end: so that no other object gets the address of this one.
+        let _guard = sched::read_lock();
         // Full: publishes the object, and orders that before the look at the container below.
         // Either the closing container sees the object, or it is seen closed here.
         // Litmus: init-closed, slot-publish.
@@ -440,7 +446,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             // SAFETY: The slot's reference is given up. Interrupts are disabled, or this is an NMI.
             unsafe { deferred::queue_detached(&cb.head) };
         } else {
-            P::cancel(cb);
+            // SAFETY: Interrupts are enabled, and there is the slot's reference.
+            unsafe { P::cancel(cb) };
             // SAFETY: The slot's reference is given up. Interrupts are enabled.
             unsafe { Head::put(cb.head.as_ptr()) };
         }

@@ -578,8 +578,7 @@ mod tests {
         Ok(())
     }
 
-    /// A work item runs, also if it is started with interrupts disabled, and sees what was written
-    /// before.
+    /// A work item runs, also if it is started with interrupts disabled.
     ///
     /// Dropped while it may be pending, it leaves nothing.
     #[test]
@@ -609,7 +608,7 @@ mod tests {
 
     /// Dropping a timer with interrupts disabled revokes what was queued.
     ///
-    /// Dropping the domain waits for the callbacks, whichever way they left their timers.
+    /// Dropping the domain waits until each callback is dropped, whichever way it left its timer.
     #[test]
     fn domain_waits_for_callbacks() -> Result {
         let domain = domain()?;

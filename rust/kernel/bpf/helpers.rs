@@ -271,8 +271,8 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
         let cpu = crate::container_of!(work, bindings::bpf_async_cpu, work);
         Cpu::from_ptr(cpu)
     };
-    // SAFETY: This is a hard interrupt of this CPU. Such an interrupt has interrupted no holder of
-    // these locks, which disable interrupts.
+    // SAFETY: This is a hard interrupt of this CPU. It has interrupted no holder of these locks,
+    // which are all held with interrupts disabled.
     unsafe { cpu.drain(cpu) };
 }
 

@@ -31,8 +31,6 @@ use core::{
 #[repr(transparent)]
 pub(crate) struct Map(Opaque<bindings::bpf_map>);
 
-// SAFETY: A map can be put by any thread.
-unsafe impl Send for Map {}
 // SAFETY: What is used here of a map is atomic, or constant after it was created.
 unsafe impl Sync for Map {}
 
@@ -150,6 +148,8 @@ impl Drop for MapRef {
 //   looks up a value, deletes it, and initialises a new object in it. The slot is then empty only
 //   when the memory of the value is used again or freed; see "Known limits" in
 //   Documentation/bpf/rust_async.rst.
+// FIXME: So an inner map can be freed before its object. hashtab.c has to empty the slot again
+// before it frees the value: C depends on the same.
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.

@@ -62,12 +62,19 @@ pub(crate) trait TimerCallback: AsyncCallback {
 
 impl Timer {
     /// Starts the timer.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a reference to the object, or be an RCU reader that found it in its
+    /// slot: so that `Head::rcu_free` cancels the timer later.
     #[inline]
-    fn start(&self, nanos: i64, mode: Mode) {
+    unsafe fn start(&self, nanos: i64, mode: Mode) {
         if mode.is_abs() && !running_timer().is_null() {
-            return self.start_in_callback(nanos, mode);
+            // SAFETY: The requirements are the same.
+            return unsafe { self.start_in_callback(nanos, mode) };
         }
-        // SAFETY: `Head::rcu_free` cancels the timer before it frees the object.
+        // SAFETY: `Head::rcu_free` runs after the caller, and cancels the timer before it frees the
+        // object.
         unsafe { self.0.start(nanos, mode) }
     }
 
@@ -76,11 +83,16 @@ impl Timer {
     /// The hrtimer softirq does not end while a timer expires before the time at which the softirq
     /// began. A callback that starts a timer in the past would keep it, and all tasks on this CPU,
     /// waiting forever.
+    ///
+    /// # Safety
+    ///
+    /// As [`Timer::start`].
     #[cold]
-    fn start_in_callback(&self, nanos: i64, mode: Mode) {
+    unsafe fn start_in_callback(&self, nanos: i64, mode: Mode) {
         // SAFETY: The timer is set up.
         let now = unsafe { bindings::bpf_async_timer_now(self.0.as_ptr()) };
-        // SAFETY: `Head::rcu_free` cancels the timer before it frees the object.
+        // SAFETY: `Head::rcu_free` runs after the caller, and cancels the timer before it frees the
+        // object.
         unsafe { self.0.start(nanos.max(now), mode) }
     }
 
@@ -100,26 +112,38 @@ impl Timer {
     pub(crate) unsafe fn process_op(cb: &TimerCb, op: Op) {
         let timer = &cb.payload;
         if let Some((nanos, mode)) = op.as_start() {
-            timer.start(nanos, mode);
+            // SAFETY: The caller holds a reference.
+            unsafe { timer.start(nanos, mode) };
         } else if op.is_cancel() && !timer.try_cancel() && timer.0.is_queued() {
             // The function is running, and has started the timer before this cancel was queued:
             // without this, the cancel would be lost. A newer start waits, or revokes the cancel.
-            timer.start(i64::MAX, Mode::ABS);
+            // SAFETY: The caller holds a reference.
+            unsafe { timer.start(i64::MAX, Mode::ABS) };
         }
     }
 
     /// Removes the callback, cancels the timer, and waits for its function.
     ///
-    /// `guard` protects `cb`.
+    /// # Safety
+    ///
+    /// Interrupts must be enabled. `cb` must have been found in its slot inside the read side of
+    /// `guard`, or inside one that lasts longer.
     #[inline]
-    fn cancel_sync<C: TimerCallback>(cb: &TimerCb<C>, guard: sched::Guard) -> Result<c_int> {
+    unsafe fn cancel_sync<C: TimerCallback>(
+        cb: NonNull<TimerCb<C>>,
+        guard: sched::Guard,
+    ) -> Result<c_int> {
+        // SAFETY: `guard` protects the object. It is not a parameter: the read side ends before
+        // this returns.
+        let cb = unsafe { cb.as_ref() };
         cb.callback.clear();
         if !cb.head.deferred_idle() {
-            // SAFETY: The callers have found interrupts enabled, and `guard` is the read side.
+            // SAFETY: Interrupts are enabled, and `guard` is the read side.
             unsafe { cb.head.revoke_deferred() };
         }
         match cb.payload.0.try_to_cancel() {
-            ..0 => cb.payload.cancel_running(guard),
+            // SAFETY: `guard` protects the object.
+            ..0 => unsafe { Self::cancel_running(NonNull::from(&cb.payload), guard) },
             result => Ok(result),
         }
     }
@@ -130,15 +154,21 @@ impl Timer {
     ///
     /// `EDEADLK` if the caller traces the expiry of this timer. On `PREEMPT_RT` also in a timer
     /// callback: its softirq holds a lock that the end of the other callback may wait for.
+    ///
+    /// # Safety
+    ///
+    /// `guard` must protect the object of `timer`.
     #[cold]
     #[inline(never)]
-    fn cancel_running(&self, guard: sched::Guard) -> Result<c_int> {
-        if self.0.runs_here() || cfg!(CONFIG_PREEMPT_RT) && !running_timer().is_null() {
+    unsafe fn cancel_running(timer: NonNull<Self>, guard: sched::Guard) -> Result<c_int> {
+        // SAFETY: `guard`, and then `_rcu`, protects the object.
+        let timer = unsafe { timer.as_ref() };
+        if timer.0.runs_here() || cfg!(CONFIG_PREEMPT_RT) && !running_timer().is_null() {
             return Err(EDEADLK);
         }
         // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
         let _rcu = guard.into_rcu();
-        Ok(self.0.cancel())
+        Ok(timer.0.cancel())
     }
 
     /// What the timer calls when it expires.
@@ -183,7 +213,7 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
     }
 
     #[inline]
-    fn cancel(cb: &AsyncCb<Self, C>) {
+    unsafe fn cancel(cb: &AsyncCb<Self, C>) {
         cb.payload.0.try_to_cancel();
     }
 }
@@ -216,7 +246,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
             // SAFETY: `must_defer()` has returned false, and `guard` is the read side.
             unsafe { cb.head.revoke_deferred() };
         }
-        cb.payload.start(nanos, mode);
+        // SAFETY: The object was found in its slot inside the read side of `guard`.
+        unsafe { cb.payload.start(nanos, mode) };
         Ok(())
     }
 
@@ -243,27 +274,33 @@ impl<C: TimerCallback> Slot<Timer, C> {
         }
         let running = running_timer();
         if !running.is_null() {
-            return self.cancel_in_callback(running.cast());
+            // SAFETY: The callback of `running` runs on this CPU, so that it is the caller.
+            return unsafe { self.cancel_in_callback(running.cast()) };
         }
         let guard = sched::read_lock();
-        // SAFETY: `guard`, and the read side that `cancel_sync` turns it into, cover all uses.
-        let cb = unsafe { NonNull::from(self.get(&guard)?).as_ref() };
-        Timer::cancel_sync(cb, guard)
+        let cb = NonNull::from(self.get(&guard)?);
+        // SAFETY: `must_defer()` has returned false, and `guard` is the read side.
+        unsafe { Timer::cancel_sync(cb, guard) }
     }
 
     /// The same, from the callback of `running`.
     ///
     /// Out of line: only a callback can be waited for, so only a callback can complete a cycle.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be called by the callback of `running`, with interrupts enabled.
     #[cold]
     #[inline(never)]
-    fn cancel_in_callback(&self, running: *mut Timer) -> Result<c_int> {
+    unsafe fn cancel_in_callback(&self, running: *mut Timer) -> Result<c_int> {
         // SAFETY: A timer callback runs in softirq, until it returns.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         // SAFETY: The callback that runs on this CPU is the caller, so its object stays.
         let running = unsafe { AsyncCb::from_payload(running) };
         let _cancelling = Cancelling::new(cb, running)?;
-        Timer::cancel_sync(cb, sched::read_lock())
+        // SAFETY: Interrupts are enabled, and `guard` lasts until this returns.
+        unsafe { Timer::cancel_sync(NonNull::from(cb), sched::read_lock()) }
     }
 
     /// Cancels the timer unless its callback is running.
@@ -277,7 +314,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   enabled. If its callback is running then and has started the timer before, the timer
     ///   counts as active until the next start or cancel, but does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
-    /// - `EPERM` if the callback is running.
+    /// - `EPERM` if the callback is running. A queued start is then still performed, unless this
+    ///   callback was called by a start that came while the cancel was under way.
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline]
     pub(crate) fn cancel_async(&self) -> Result<c_int> {
@@ -290,7 +328,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         let cb = self.get(&guard)?;
         let mut active = 0;
         if !cb.head.deferred_idle() {
-            // First, because a cancel that fails must not revoke anything.
+            // First, because a cancel that finds the callback running must not revoke anything.
             active = cb.payload.0.try_to_cancel();
             if active < 0 {
                 return Err(EPERM);

@@ -59,7 +59,7 @@ pub(crate) trait WorkCallback: AsyncCallback {
 
     /// Takes the references.
     ///
-    /// Preemption is disabled.
+    /// Called inside a [`sched`] read side.
     fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Self::Refs>;
 
     /// Calls the callback.
@@ -103,7 +103,12 @@ impl WorkItem {
     }
 
     /// Removes the work item of `cb` from its queue, and drops the reference that it held there.
-    fn cancel_work<C>(cb: &WorkCb<C>) {
+    ///
+    /// # Safety
+    ///
+    /// The context must be one in which [`Head::put`] can be called, and the caller must hold
+    /// another reference.
+    unsafe fn cancel_work<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up.
         if unsafe { bindings::cancel_work(cb.payload.0.get()) } {
             // SAFETY: The reference for the run that was cancelled.
@@ -125,7 +130,8 @@ impl WorkItem {
                 unsafe { Self::schedule(cb) };
             }
         } else if op.is_cancel() {
-            Self::cancel_work(cb);
+            // SAFETY: The caller is a drain, and holds a reference.
+            unsafe { Self::cancel_work(cb) };
         }
     }
 
@@ -150,7 +156,7 @@ impl WorkItem {
     fn run<C: WorkCallback>(cb: &WorkCb<C>) {
         // First: this protects the map value, and the text of a program. Litmus: work-value.
         let trace = tasks_trace::read_lock();
-        let Some((refs, value)) = Self::acquire(cb) else {
+        let Some((refs, value)) = Self::acquire(cb, &trace) else {
             return;
         };
 
@@ -167,9 +173,13 @@ impl WorkItem {
 
     /// Takes references to all that the callback uses.
     ///
-    /// Returns them and the map value.
+    /// Returns them and the map value, which nothing but the read side of the second argument
+    /// keeps.
     #[inline]
-    fn acquire<C: WorkCallback>(cb: &WorkCb<C>) -> Option<(C::Refs, *mut c_void)> {
+    fn acquire<C: WorkCallback>(
+        cb: &WorkCb<C>,
+        _: &tasks_trace::Guard,
+    ) -> Option<(C::Refs, *mut c_void)> {
         let guard = sched::read_lock();
         loop {
             let callback = cb.callback_ref(&guard)?;
@@ -198,8 +208,9 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     }
 
     #[inline]
-    fn cancel(cb: &AsyncCb<Self, C>) {
-        Self::cancel_work(cb);
+    unsafe fn cancel(cb: &AsyncCb<Self, C>) {
+        // SAFETY: The requirements are the same.
+        unsafe { Self::cancel_work(cb) };
     }
 }
 

@@ -144,8 +144,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "leaked: an object",
         changes: &[(
             DEFERRED,
-            "return unsafe { Unreferenced(object).call_rcu(Head::rcu_free) };",
-            "let _ = (Unreferenced(object), Head::rcu_free);\n                    return;",
+            "return Unreferenced::new(object).call_rcu(Head::rcu_free);",
+            "let _ = (Unreferenced::new(object), Head::rcu_free);\n                    return;",
         )],
     },
     Mutation {

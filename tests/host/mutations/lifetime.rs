@@ -160,8 +160,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "use after free: an object",
         changes: &[(
             TIMER,
-            "Timer::cancel_sync(cb, guard)\n",
-            "drop(guard);\n        Timer::cancel_sync(cb, sched::read_lock())\n",
+            "unsafe { Timer::cancel_sync(cb, guard) }\n",
+            "drop(guard);\n        unsafe { Timer::cancel_sync(cb, sched::read_lock()) }\n",
         )],
     },
     Mutation {

@@ -11,8 +11,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "a newer start was undone",
         changes: &[(
             TIMER,
-            "cb.payload.start(nanos, mode);\n",
-            "cb.payload.start(nanos, mode);\n        if !cb.callback.is_set() { cb.payload.0.try_to_cancel(); }\n",
+            "unsafe { cb.payload.start(nanos, mode) };\n",
+            "unsafe { cb.payload.start(nanos, mode) };\n        if !cb.callback.is_set() { cb.payload.0.try_to_cancel(); }\n",
         )],
     },
     Mutation {
@@ -91,7 +91,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "deferred-cancel-of-running-is-lost",
         model: "order_start_in_callback_then_deferred_cancel",
         says: "an older start has won",
-        changes: &[(TIMER, "timer.start(i64::MAX, Mode::ABS);", "")],
+        changes: &[(TIMER, "unsafe { timer.start(i64::MAX, Mode::ABS) };", "")],
     },
     Mutation {
         name: "failed-cancel-revokes",
@@ -131,7 +131,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "called for a start that was cancelled",
         changes: &[(
             TIMER,
-            "Ok(self.0.cancel())",
+            "Ok(timer.0.cancel())",
             "Ok(0)",
         )],
     },

@@ -49,7 +49,8 @@ const FREED: usize = 1;
 ///
 /// - The pointer that `into_raw` returns must not be NULL, and must be aligned for a `u16`.
 /// - What `borrow` returns must stay valid for RCU readers that began before `release`.
-/// - It must be possible to release an owner in each context in which the user of the cell does.
+/// - It must be possible to release an owner in any context, but for NMI where the user of the cell
+///   says that it does not do so.
 pub(crate) unsafe trait Callback: Sized + Send + Sync {
     /// A callback, as RCU readers see it.
     type Borrowed<'a>;
@@ -122,7 +123,8 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// # Errors
     ///
-    /// `EPERM` if the cell is `FREED`. The new callback is dropped.
+    /// `EPERM` if the cell is `FREED`. The new callback is dropped. If two contexts set a callback
+    /// of a cell that is `FREED`, one can get `Ok`: its callback is dropped by the other one.
     #[inline]
     pub(crate) fn set(&self, callback: C) -> Result {
         let word = callback.into_raw().expose_provenance();

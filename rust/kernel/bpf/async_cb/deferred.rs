@@ -129,7 +129,8 @@ impl Cpu {
             && self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
     }
 
-    /// Notes that the drain under way, if there is one, causes another one.
+    /// Notes that the drain under way, if there is one, causes another one. So it is taken for each
+    /// operation that is queued meanwhile, also by an NMI that has nothing to do with the drain.
     #[inline]
     fn mark_nested(&self) {
         if !self.draining().load(Relaxed).is_null() {
@@ -164,7 +165,8 @@ impl Cpu {
     /// # Safety
     ///
     /// `self` must be the current CPU. Interrupts must be disabled, and the caller hold no lock
-    /// that starting, cancelling, `call_rcu()` or `bpf_prog_put()` takes.
+    /// that starting, cancelling or `call_rcu()` takes. `bpf_prog_put()` takes those of a workqueue
+    /// only: with interrupts disabled it leaves the rest to a work item.
     #[doc(alias = "bpf_async_irq_worker")]
     #[inline]
     pub(crate) unsafe fn drain(&self, of: &Self) {
@@ -181,9 +183,11 @@ impl Cpu {
         // SAFETY: The requirements are the same.
         unsafe { self.drain_objects(of.objects()) };
         // A node that is added after these looks at the lists raises the `irq_work` again.
-        self.put_progs(of);
-        self.kick_overflow(self);
+        // SAFETY: The requirements are the same.
+        unsafe { self.put_progs(of) };
         self.kick_overflow(of);
+        // What the calls before caused can be on this CPU's list.
+        self.kick_overflow(self);
     }
 
     /// Drains the overflow list of `of`.
@@ -234,11 +238,11 @@ impl Cpu {
             match unsafe { head.begin() } {
                 // SAFETY: The queue's reference is still there.
                 Begun::Perform(op) => unsafe { Head::process_op(object, op) },
-                Begun::CallRcu => {
-                    // INVARIANT: `set_call_rcu` has passed on the object without a reference.
-                    // SAFETY: A drain can call `call_rcu()`.
-                    return unsafe { Unreferenced(object).call_rcu(Head::rcu_free) };
-                }
+                // SAFETY: `set_call_rcu` has passed on the object without a reference. A drain can
+                // call `call_rcu()`.
+                Begun::CallRcu => unsafe {
+                    return Unreferenced::new(object).call_rcu(Head::rcu_free);
+                },
             }
             // SAFETY: An operation was performed.
             if let Completed::Idle = unsafe { head.complete() } {
@@ -252,9 +256,11 @@ impl Cpu {
 
     /// Puts the last references of the programs of `of`.
     ///
-    /// `self` is the current CPU.
+    /// # Safety
+    ///
+    /// As [`Cpu::drain`].
     #[inline]
-    fn put_progs(&self, of: &Self) {
+    unsafe fn put_progs(&self, of: &Self) {
         if of.progs().is_empty() {
             return;
         }

@@ -212,7 +212,7 @@ static_assert!(align_of::<Head>() >= align_of::<bindings::callback_head>());
 ///
 /// The object is valid and has no reference, and there is one value of this type for it.
 #[must_use = "the object leaks"]
-pub(crate) struct Unreferenced(pub(super) NonNull<Head>);
+pub(crate) struct Unreferenced(NonNull<Head>);
 
 impl Head {
     /// The head of a new object, with one reference.
@@ -359,8 +359,10 @@ impl Head {
     ///
     /// The wait is for one operation, since `seq` changes with each. (`seq` has 8 bits: a caller
     /// that reads it once in 128 operations only may wait for as many.) The drainer is on another
-    /// CPU, with interrupts disabled. It waits for no lock that the caller holds: each lock that it
-    /// takes is taken with interrupts disabled everywhere, and the caller has them enabled.
+    /// CPU, with interrupts disabled. It waits for no lock that the caller holds: each lock that an
+    /// operation takes is taken with interrupts disabled everywhere, and the caller has them
+    /// enabled. (A program that traces the operation can wait for a `bpf_res_spin_lock()`, which
+    /// times out.)
     ///
     /// # Safety
     ///
@@ -387,6 +389,14 @@ impl Head {
 }
 
 impl Unreferenced {
+    /// # Safety
+    ///
+    /// The object must be valid and have no reference, and there must be no other value for it.
+    pub(super) unsafe fn new(object: NonNull<Head>) -> Self {
+        // INVARIANT: The caller guarantees it.
+        Self(object)
+    }
+
     /// Edge `IDLE` to `CALL_RCU`.
     ///
     /// Returns the object, which the caller adds to a list.

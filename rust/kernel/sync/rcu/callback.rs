@@ -21,11 +21,8 @@ pub type CallbackFn = unsafe extern "C" fn(head: *mut bindings::callback_head);
 /// - It must be sound to call `func` with `head` at any later time, in softirq context or in a task
 ///   with softirqs disabled. If `func` belongs to a module, the module must call `rcu_barrier()`
 ///   before it is unloaded.
-///
-/// # Context
-///
-/// Any but NMI. Not where `call_rcu()` itself may have been interrupted, as in a program that
-/// traces it.
+/// - This must not be an NMI, nor have interrupted, or be called by, `call_rcu()` itself, as a
+///   program that traces it is.
 #[inline]
 pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
     // SAFETY: By the safety requirements of this function.
@@ -50,6 +47,7 @@ mod tests {
     use super::*;
     use crate::{
         prelude::*,
+        processor::cpu_relax,
         sync::{
             atomic::{
                 Atomic,
@@ -60,6 +58,8 @@ mod tests {
         },
         types::Opaque, //
     };
+
+    const READS: u32 = 1_000_000;
 
     #[repr(C)]
     struct Counted {
@@ -102,10 +102,14 @@ mod tests {
         unsafe { call_rcu(first, Counted::free) };
         // SAFETY: The head is valid until `free`, which is not part of a module.
         unsafe { call_rcu_hurry(second, Counted::free) };
-        let early = calls.load(Relaxed);
+        // Long enough for a grace period that does not wait for this reader.
+        let early = (0..READS).any(|_| {
+            cpu_relax();
+            calls.load(Relaxed) != 0
+        });
         drop(guard);
         rcu::rcu_barrier();
-        assert_eq!(early, 0);
+        assert!(!early);
         assert_eq!(calls.load(Relaxed), 2);
         Ok(())
     }

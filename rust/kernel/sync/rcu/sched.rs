@@ -95,7 +95,7 @@ pub fn read_lock() -> Guard {
     unsafe {
         bindings::rcu_read_lock()
     };
-    // INVARIANT: Preemption was disabled just now.
+    // INVARIANT: Preemption was disabled just now, or `rcu_read_lock()` called.
     Guard(NotThreadSafe)
 }
 

@@ -337,10 +337,31 @@ mod tests {
     /// Modes and clocks are those of C.
     #[test]
     fn knows_modes_and_clocks() {
-        for mode in [Mode::ABS, Mode::REL, pinned(Mode::ABS), pinned(Mode::REL)] {
+        for (mode, c) in [
+            (Mode::ABS, bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT),
+            (Mode::REL, bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT),
+            (
+                pinned(Mode::ABS),
+                bindings::hrtimer_mode_HRTIMER_MODE_ABS_PINNED_SOFT,
+            ),
+            (
+                pinned(Mode::REL),
+                bindings::hrtimer_mode_HRTIMER_MODE_REL_PINNED_SOFT,
+            ),
+        ] {
+            assert_eq!(mode.0, c);
             assert_eq!(Mode::from_bits(mode.bits()), mode);
         }
         assert!(Mode::ABS.is_abs() && !Mode::REL.is_abs());
+        for (clock, id) in [
+            (Clock::Realtime, bindings::CLOCK_REALTIME),
+            (Clock::Monotonic, bindings::CLOCK_MONOTONIC),
+            (Clock::Boottime, bindings::CLOCK_BOOTTIME),
+        ] {
+            assert_eq!(Clock::from_id(id.into()), Some(clock));
+            // CAST: The ids are small non-negative constants.
+            assert_eq!(clock.id(), id as bindings::clockid_t);
+        }
         let known = (0..64).filter(|id| Clock::from_id(*id).is_some()).count();
         assert_eq!(known, 3);
         assert_eq!(Clock::from_id(u64::MAX), None);
