@@ -53,7 +53,7 @@ class BenchKernel:
 
     def __init__(self, impl, args):
         kernel = kernels.find(impl, args)
-        self.impl, self.build, self.version = impl, kernel.folder, kernel.release
+        self.impl, self.arch, self.build, self.version = impl, kernel.arch, kernel.folder, kernel.release
         self.label = kernel.folder.name
         self.out = cache() / "bench" / self.label
         self.program = self.out / "bpf_async_bench"
