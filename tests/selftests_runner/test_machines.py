@@ -29,7 +29,8 @@ class Machines(unittest.TestCase):
         both = data(a={"rust": "pass", "c": "fail"})
         rows = machines.collect([("regress-rust-rt.json", one), ("regress-arm64.json", both),
                                  ("regress-rust-cpus1-nolapic.json", one), ("kunit-rust-rt.json", {"passed": 3, "failed": 1}),
-                                 ("regress-rust-only.json", one), ("bench.json", {})])
+                                 ("regress-rust-only.json", one), ("bench.json", {}),
+                                 ("regress-rust-kcsan.json", {"cases": []})])
         self.assertEqual(rows, {"rt": {("regress", "rust"): "1/1", ("kunit", "rust"): "3/4"},
                                 "arm64": {("regress", "c"): "0/1", ("regress", "rust"): "1/1"},
                                 "cpus1-nolapic": {("regress", "rust"): "1/1"}})
