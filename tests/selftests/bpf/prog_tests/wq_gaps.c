@@ -143,21 +143,20 @@ static const char *const takes[] = {
 };
 
 struct seen {
-	int held, outside, inside, not_probed;
+	int held, outside, inside, kept, not_probed;
 };
 
 /*
  * The map of maps lets go of the inner map, in the thread of the grace period
- * because that waits for one; then only the callback that is held has it.
+ * because that waits for one; then only the run that is held has it. Whether
+ * the map goes: not if the run has a reference already.
  */
-static bool drop_inner(struct wq_gaps *victim, struct grace *grace)
+static bool drop_inner(struct wq_gaps *victim, struct grace *grace, __u32 id, int turns)
 {
-	__u32 id = async_map_id(victim->maps.inner);
-
 	grace->outer = dup(bpf_map__fd(victim->maps.outer));
 	grace_begin(grace);
 	wq_gaps__destroy(victim);
-	return ASSERT_TRUE(async_wait(!async_map_exists(id)), "the inner map goes");
+	return async_wait_turns(!async_map_exists(id), turns);
 }
 
 /*
@@ -168,10 +167,11 @@ static bool hold_and_take(struct wq_gaps *observer, const struct async_function 
 			  unsigned int offset, enum take take, int turns, struct seen *seen)
 {
 	struct wq_gaps__bss *g = observer->bss;
-	bool passed, early, gone, ok = false;
+	bool passed, early, gone = true, ok = false;
 	__u64 ended = g->ended, called = g->called;
 	struct wq_gaps *victim = NULL;
 	struct grace grace = {};
+	__u32 inner = 0;
 	char where[300];
 	int err;
 
@@ -200,10 +200,9 @@ static bool hold_and_take(struct wq_gaps *observer, const struct async_function 
 		victim = NULL;
 		grace_begin(&grace);
 	} else {
-		gone = drop_inner(victim, &grace);
+		inner = async_map_id(victim->maps.inner);
+		gone = drop_inner(victim, &grace, inner, turns);
 		victim = NULL;
-		if (!gone)
-			goto out;
 	}
 	if (early)
 		async_wait_turns(grace.over, turns);
@@ -212,9 +211,11 @@ static bool hold_and_take(struct wq_gaps *observer, const struct async_function 
 	pthread_join(grace.thread, NULL);
 	grace.thread = 0;
 	ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
-	     (!passed || ASSERT_EQ(g->called, called, "called after the grace period"));
+	     (!passed || ASSERT_EQ(g->called, called, "called after the grace period")) &&
+	     (gone || ASSERT_TRUE(async_wait_rcu(!async_map_exists(inner)), "the inner map goes"));
 	if (!ok)
 		printf("held at %s, %s\n", where, takes[take]);
+	seen->kept += !gone;
 	seen->outside += passed;
 	seen->inside += early && g->called > called;
 out:
@@ -242,8 +243,8 @@ static bool hold_all(struct wq_gaps *observer, const struct async_function *f, i
 			if (!hold_and_take(observer, &f[i], s.offset, take, turns, &seen))
 				return false;
 	}
-	printf("%s: held at %d instructions (%d cannot be), %d outside of a read side, called from %d\n",
-	       takes[take], seen.held, seen.not_probed, seen.outside, seen.inside);
+	printf("%s: held at %d instructions (%d cannot be), %d outside of a read side, called from %d, inner map kept %d times\n",
+	       takes[take], seen.held, seen.not_probed, seen.outside, seen.inside, seen.kept);
 	return ASSERT_EQ(observer->bss->broken, 0, "the value changed under the callback") &&
 	       ASSERT_GT(seen.outside, 0, "held outside of the read side") &&
 	       ASSERT_GT(seen.inside, 0, "held inside of the read side");
