@@ -55,4 +55,5 @@ if [ ! -d "$root" ]; then
 	unpack
 	rm -rf "$apt"
 fi
+mkdir -p "$root/mnt"	# the kernel's selftests mount cgroups below it
 echo "$root"

@@ -8,7 +8,8 @@ insertions of ours are recognised later, whatever their form.
 
 A table of edits (load(path, edits=True)) may also replace the line by its block, or delete it with
 an empty one. It needs no trace, since nobody looks for its edits later. An anchor with `function`
-matches exactly one line between the one line of that pattern and the next line that is "}".
+matches exactly one line between the one line of that pattern and the next line that is "}". With
+`through` it replaces all lines up to the next one of that pattern, in that function too.
 """
 
 import re
@@ -32,6 +33,7 @@ class Anchor:
     lines: tuple[str, ...]
     kernel: str = ""
     function: re.Pattern | None = None
+    through: re.Pattern | None = None
 
     def applies(self, series):
         """Whether this anchor is meant for the kernel series (major, minor)."""
@@ -46,14 +48,25 @@ class Anchor:
         return [REFERENCE.sub(lambda ref: match[ref[1]], line) for line in self.lines]
 
     def hits(self, lines):
+        first, end = self.scope(lines)
+        return [(i, m) for i in range(first, end) if (m := self.pattern.fullmatch(lines[i]))]
+
+    def last(self, lines, index):
+        """The last line to replace, when `index` is the first; None without such a line."""
+        if not self.through:
+            return index
+        end = self.scope(lines)[1]
+        return next((i for i in range(index + 1, end) if self.through.fullmatch(lines[i])), None)
+
+    def scope(self, lines):
         first, end = 0, len(lines)
         if self.function:
             begins = [i for i, line in enumerate(lines) if self.function.fullmatch(line)]
             if len(begins) != 1:
-                return []
+                return 0, 0
             first = begins[0]
             end = next((i for i in range(first, end) if lines[i] == "}"), end)
-        return [(i, m) for i in range(first, end) if (m := self.pattern.fullmatch(lines[i]))]
+        return first, end
 
 
 @dataclass(frozen=True)
@@ -101,8 +114,12 @@ class FileSpec:
                 bad.append(Mismatch(anchor, tuple(i + 1 for i, _ in hits)))
                 continue
             index, match = hits[0]
-            if anchor.where == "replace" and index in instead:
-                bad.append(Mismatch(anchor, (index + 1,)))
+            if anchor.where == "replace":
+                last = anchor.last(lines, index)
+                if last is None or any(i in instead for i in range(index, last + 1)):
+                    bad.append(Mismatch(anchor, (index + 1,)))
+                    continue
+                instead |= {i: [] for i in range(index, last + 1)}
             side = {"after": after, "before": before, "replace": instead}[anchor.where]
             side.setdefault(index, []).extend(anchor.block(match))
         if bad:
@@ -199,7 +216,7 @@ def _regex(text, where):
 
 def _anchor(path, trace, entry):
     name = entry["name"]
-    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel", *(() if trace else ("function",))}
+    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel", *(() if trace else ("function", "through"))}
     if unknown:
         raise ValueError(f'{path}: anchor "{name}": unknown key {min(unknown)}')
     pattern = _regex(entry["pattern"], f'{path}: anchor "{name}"')
@@ -215,5 +232,8 @@ def _anchor(path, trace, entry):
     kernel = entry.get("kernel", "")
     if kernel and not CONDITION.fullmatch(kernel):
         raise ValueError(f'{path}: anchor "{name}": kernel must look like ">=7.3" or "<7.3"')
-    function = _regex(entry["function"], f'{path}: anchor "{name}"') if "function" in entry else None
-    return Anchor(name, pattern, entry["where"], lines, kernel, function)
+    function, through = (_regex(entry[key], f'{path}: anchor "{name}"') if key in entry else None
+                         for key in ("function", "through"))
+    if through and entry["where"] != "replace":
+        raise ValueError(f'{path}: anchor "{name}": through needs where = "replace"')
+    return Anchor(name, pattern, entry["where"], lines, kernel, function, through)

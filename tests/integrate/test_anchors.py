@@ -98,6 +98,19 @@ where = "before"
 lines = "\tn++;"
 """
 
+THROUGH = r"""
+[[file]]
+path = "a.c"
+
+[[file.anchor]]
+name = "all"
+function = 'int g\(.*'
+pattern = '\s*int n = .*'
+through = '\s*return 1;'
+where = "replace"
+lines = "\treturn 2;"
+"""
+
 
 class Edits(TreeTest):
     """A table of edits: lines that are replaced or deleted, also in one function of several."""
@@ -133,8 +146,20 @@ class Edits(TreeTest):
     def test_line_replaced_twice(self):
         self.assertEqual(self.mismatch('where = "before"', 'where = "replace"'), [("more", 1)])
 
+    def test_through(self):
+        spec = self.load(THROUGH)
+        self.assertEqual(spec.insert(CODE, (7, 3)), CODE.replace("\tint n = h(1);\n\n\treturn 1;", "\treturn 2;"))
+        for code in (CODE.replace("1;\n}\n", "1;\n}\n\treturn 1;\n").replace("\n\n\treturn 1;", "\n"), EDITS):
+            with self.assertRaises(MismatchError):
+                spec.insert(code, (7, 3))
+        with self.assertRaises(MismatchError):
+            self.load(THROUGH + EDITS[EDITS.index("\n[[file.anchor]]"):]).insert(CODE, (7, 3))
+        with self.assertRaisesRegex(TableError, "through needs"):
+            self.load(THROUGH.replace('"replace"', '"after"'))
+
     def test_not_in_the_table_of_insertions(self):
         for old, new, message in (('where = "after"', 'where = "replace"', "before or after"),
+                                  ('where = "after"', 'where = "after"\nthrough = ""', "unknown key through"),
                                   ('name = "first"', 'name = "first"\nfunction = "f"', "unknown key function")):
             path = self.top / "anchors.toml"
             path.write_text(TABLE.replace(old, new, 1))

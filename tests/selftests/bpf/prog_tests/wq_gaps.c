@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A function is held at one instruction after the other, and what it works on
- * is taken away: the work function of a wq (H3), and set_callback() while the
- * work function, which had begun before, looks at the freed object (H30). Not at
- * points that are thought to matter: at any, on either kernel.
+ * is taken away: the work function of a wq (H3); set_callback() while the work
+ * function, which had begun before, looks at the freed object (H30); and a start
+ * while an earlier run of the work item is held. Not at points that are thought to
+ * matter: at any, on either kernel.
  */
 #include "async_helpers.h"
 #include "wq_gaps.skel.h"
@@ -21,8 +22,8 @@ static const char *const work_functions[] = {
 	NULL,
 };
 
-/* The observer, which stays, and has the globals of both. */
-static struct wq_gaps *load_observer(void)
+/* The observer, which stays, and has the globals of both. See what is queued and freed, or not. */
+static struct wq_gaps *load_observer(bool frees)
 {
 	struct wq_gaps *skel = wq_gaps__open();
 
@@ -31,6 +32,10 @@ static struct wq_gaps *load_observer(void)
 	bpf_program__set_autoload(skel->progs.arm, false);
 	bpf_program__set_autoload(skel->progs.arm_inner, false);
 	bpf_program__set_autoload(skel->progs.set_callback, false);
+	bpf_program__set_autoload(skel->progs.start_again, false);
+	bpf_program__set_autoload(skel->progs.see_queue, frees);
+	bpf_program__set_autoload(skel->progs.see_kfree, frees);
+	bpf_program__set_autoload(skel->progs.see_kfree_nolock, frees);
 	if (ASSERT_OK(wq_gaps__load(skel), "load") && ASSERT_OK(wq_gaps__attach(skel), "attach"))
 		return skel;
 	wq_gaps__destroy(skel);
@@ -53,6 +58,10 @@ static struct wq_gaps *load_victim(struct wq_gaps *observer, bool inner)
 	/* What has the other map would keep it, or would be one program more. */
 	bpf_program__set_autoload(inner ? skel->progs.arm : skel->progs.arm_inner, false);
 	bpf_program__set_autoload(skel->progs.set_callback, !inner);
+	bpf_program__set_autoload(skel->progs.start_again, !inner);
+	bpf_program__set_autoload(skel->progs.see_queue, false);
+	bpf_program__set_autoload(skel->progs.see_kfree, false);
+	bpf_program__set_autoload(skel->progs.see_kfree_nolock, false);
 	bpf_program__set_autoload(skel->progs.see_start, false);
 	bpf_program__set_autoload(skel->progs.see_end, false);
 	err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(observer->maps.bss)) ?:
@@ -252,7 +261,7 @@ static bool hold_all(struct wq_gaps *observer, const struct async_function *f, i
 
 static void work_held(void)
 {
-	struct wq_gaps *observer = load_observer();
+	struct wq_gaps *observer = load_observer(false);
 	int n, turns = grace_turns();
 	struct async_function f[5];
 	enum take take;
@@ -384,7 +393,7 @@ out:
 static void set_callback_freed(void)
 {
 	int i, k, n, held[2] = {}, want = -EPERM;	/* C does not say that the object is freed */
-	struct wq_gaps *observer = load_observer();
+	struct wq_gaps *observer = load_observer(false);
 	struct async_function work, f[3];
 	char first[300], second[300];
 	bool found = false;
@@ -437,4 +446,107 @@ void serial_test_wq_set_callback_freed(void)
 {
 	if (async_needs_cpus(3))
 		async_test(set_callback_freed);
+}
+
+static const char *const starters[] = {
+	"bpf_async_wq_start", "_R*4Slot*WorkItem*5start*", "bpf_wq_start", NULL,
+};
+
+/*
+ * A run is held where the work function begins, and a start at one instruction;
+ * the element is deleted, and the start goes on. What it queues is a second run,
+ * of an object that has nothing else left. While the first is held the object
+ * must stay.
+ */
+static bool free_under_run(struct wq_gaps *observer, const struct async_function *work,
+			   const char *where, int *late)
+{
+	struct wq_gaps__bss *g = observer->bss;
+	__u64 ended = g->ended, queued;
+	struct wq_gaps *victim = NULL;
+	struct writer w = {};
+	bool ok = false;
+	int err, i;
+
+	err = async_stall(1, where, WRITER);
+	ok = async_no_place(err);
+	if (ok || !ASSERT_OK(err, where) ||
+	    !ASSERT_OK(async_stall(0, work->name, WORKER), work->name))
+		goto out;
+	g->object = g->freed = 0;
+	victim = load_victim(observer, false);
+	if (!victim || !ASSERT_TRUE(async_wait(async_stalled(0)), "the work function runs"))
+		goto out;
+	w.prog = victim->progs.start_again;
+	w.thread = async_thread(WRITER, writer_thread, &w);
+	if (!ASSERT_TRUE(async_wait(async_stalled(1) || w.over), "the start runs"))
+		goto out;
+	ok = !async_stalled(1);
+	if (ok)
+		goto out;
+	queued = g->queued;
+	if (!delete_victim(victim))
+		goto out;
+	async_stall_go(1);
+	pthread_join(w.thread, NULL);
+	w.thread = 0;
+	ok = true;
+	if (g->queued == queued)
+		goto out;	/* it was held before it had a reference, or after all */
+	(*late)++;
+	for (i = 0; i < 3 && !g->freed; i++)
+		async_write("grace", "1");
+	ok = ASSERT_TRUE(async_stalled(0), "the run is held") &&
+	     ASSERT_EQ(g->freed, 0, "freed under a run of the work function");
+	async_stall_go(0);
+	if (ok)
+		ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
+		     ASSERT_TRUE(async_wait_rcu(g->freed), "the object is freed then");
+	else
+		printf("the start held at %s\n", where);
+out:
+	async_stall_go(1);
+	if (w.thread)
+		pthread_join(w.thread, NULL);
+	async_stall_end(1);
+	async_stall_end(0);
+	if (ok && victim)
+		ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends");
+	wq_gaps__destroy(victim);
+	return ok;
+}
+
+static void freed_under_run(void)
+{
+	struct wq_gaps *observer = load_observer(true);
+	struct async_function work, f[3];
+	int i, n, late = 0;
+	char where[300];
+
+	if (!observer)
+		return;
+	n = async_find_functions(starters, f, 3);
+	if (!ASSERT_GT(async_find_functions(work_functions, &work, 1), 0, "the work function") ||
+	    !ASSERT_GT(n, 0, "functions of a known name that start it"))
+		goto out;
+	observer->bss->work_function = work.addr;
+	for (i = 0; i < n; i++) {
+		struct async_sweep s = { .f = &f[i] };
+
+		while (late < ENOUGH && async_next_offset(&s)) {
+			snprintf(where, sizeof(where), "%s+%u", f[i].name, s.offset);
+			if (!free_under_run(observer, &work, where, &late))
+				goto out;
+		}
+	}
+	printf("%d starts were held between their reference and the work queue\n", late);
+	ASSERT_GT(late, 0, "starts that queue the work item of a deleted element");
+out:
+	wq_gaps__destroy(observer);
+}
+
+void serial_test_wq_freed_under_run(void)
+{
+	if (async_needs_cpus(3))
+		async_test(freed_under_run);
 }

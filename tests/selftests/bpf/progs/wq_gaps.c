@@ -29,7 +29,9 @@ struct {
 
 volatile u64 called, broken;	/* the callback */
 volatile u64 begun, ended;	/* the work function */
+volatile u64 queued;		/* the work item */
 u64 work_function;		/* its address */
+volatile u64 object, freed;	/* what start_again() has started */
 s32 result;
 
 static int callback(void *map, int *key, void *value)
@@ -106,6 +108,45 @@ int set_callback(struct __sk_buff *skb)
 	else
 		result = bpf_wq_set_callback(&e->wq, callback, 0);
 	return 0;
+}
+
+SEC("tc")
+int start_again(struct __sk_buff *skb)
+{
+	struct elem *e = lookup();
+
+	if (!e)
+		return 0;
+	object = object_of(&e->wq);
+	result = bpf_wq_start(&e->wq, 0);
+	return 0;
+}
+
+SEC("tp_btf/workqueue_queue_work")
+int BPF_PROG(see_queue, int cpu, void *pwq, struct work_struct *work)
+{
+	if ((u64)work->func == work_function)
+		__sync_fetch_and_add(&queued, 1);
+	return 0;
+}
+
+static __always_inline int see_free(u64 p)
+{
+	if (p && p == object)
+		__sync_fetch_and_add(&freed, 1);
+	return 0;
+}
+
+SEC("fentry/kfree")
+int BPF_PROG(see_kfree, const void *p)
+{
+	return see_free((u64)p);
+}
+
+SEC("fentry/kfree_nolock")
+int BPF_PROG(see_kfree_nolock, const void *p)
+{
+	return see_free((u64)p);
 }
 
 SEC("tp_btf/workqueue_execute_start")
