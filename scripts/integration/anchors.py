@@ -7,7 +7,7 @@ matches the file's `trace`, an expression that no line of the kernel's own file 
 insertions of ours are recognised later, whatever their form.
 
 A table of edits (load(path, edits=True)) may also replace the line by its block, or delete it with
-an empty one. It needs no trace, since nobody looks for its edits later. An anchor with `function`
+an empty one. It needs no trace: its edits are not looked for later. An anchor with `function`
 matches exactly one line between the one line of that pattern and the next line that is "}". With
 `through` it replaces all lines up to the next one of that pattern, in that function too.
 """

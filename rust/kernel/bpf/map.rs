@@ -140,6 +140,8 @@ impl Drop for MapRef {
     }
 }
 
+// FIXME: The exception below: an inner map can be freed before its object. hashtab.c has to empty
+// the slot again before it frees the value. C depends on the same.
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
 // - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an
@@ -148,8 +150,6 @@ impl Drop for MapRef {
 //   looks up a value, deletes it, and initialises a new object in it. The slot is then empty only
 //   when the memory of the value is used again or freed; see "Known limits" in
 //   Documentation/bpf/rust_async.rst.
-// FIXME: So an inner map can be freed before its object. hashtab.c has to empty the slot again
-// before it frees the value: C depends on the same.
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.

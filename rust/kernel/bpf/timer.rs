@@ -133,8 +133,8 @@ impl Timer {
         cb: NonNull<TimerCb<C>>,
         guard: sched::Guard,
     ) -> Result<c_int> {
-        // SAFETY: `guard` protects the object. It is not a parameter: the read side ends before
-        // this returns.
+        // SAFETY: `guard` protects the object. The parameter is a pointer, because a reference
+        // would have to be valid until this returns, and the read side can end before.
         let cb = unsafe { cb.as_ref() };
         cb.callback.clear();
         if !cb.head.deferred_idle() {

@@ -7,7 +7,7 @@
 
 #define FUNCS	300	/* more than a program can have */
 
-/* For whoever reads the log. */
+/* Said in the log only. */
 static long nsecs_each(struct bpf_program *p, __u32 mark)
 {
 	static const char packet[64];

@@ -8,7 +8,7 @@
 #include "async_common.h"
 
 #define BATCH		64
-#define BATCHES		(1 << 20)	/* of a flood that nobody stops */
+#define BATCHES		(1 << 20)	/* of a flood, at most */
 
 struct elem {
 	struct bpf_timer timer;

@@ -46,7 +46,7 @@
 #include <asm/nmi.h>
 #endif
 
-#define STALL_LIMIT_NS (120ULL * NSEC_PER_SEC)	/* of what nobody lets go */
+#define STALL_LIMIT_NS (120ULL * NSEC_PER_SEC)	/* of a hold, at most */
 
 static struct dentry *dir;
 
