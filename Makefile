@@ -69,16 +69,16 @@ kernel: ## build the kernel; prints the image's path
 	@scripts/kernel.sh --always
 
 vm: ## run CMD in the kernel, on this machine's root file system
-	@scripts/vm.sh
+	@scripts/target.sh vm
 
 shell: ## an interactive shell in the kernel
-	@scripts/vm.sh --shell
+	@scripts/target.sh shell
 
 bpf-dev: ## what a BPF program of your own needs: vmlinux.h, libbpf, bpftool; prints where they are
 	@scripts/bpf-dev.sh
 
 run: ## the main job: both kernels, the kernel's own selftests, one table
-	@scripts/run.sh
+	@scripts/target.sh run
 
 selftests: ## the selftests again, on the kernels that are built
 	@scripts/selftests.py --flavor '$(FLAVOR)' --arch '$(ARCH)'
@@ -87,10 +87,10 @@ check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
 
 regress: ## our own selftests, on the kernel of IMPL (or IMPL=both), or CASE=name alone
-	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/regress.sh
+	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/target.sh regress
 
 stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
-	@scripts/stress.sh '$(SECONDS)' '$(SEED)'
+	@scripts/target.sh stress '$(SECONDS)' '$(SEED)'
 
 matrix: ## compile our files in every configuration of config/matrix (or ONLY='name ...'), no warning
 	@scripts/matrix.sh
@@ -102,13 +102,13 @@ models: ## every interleaving of the code, on this machine (loom)
 	@scripts/host.sh
 
 kunit: ## the KUnit suites and doctests of our modules
-	@scripts/kunit.sh
+	@scripts/target.sh kunit
 
 bench: ## measure everything, C beside Rust, with plots (or IMPL=rust, ONLY=part or operation)
-	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/bench.sh
+	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/target.sh bench
 
 bench-check: ## compare the instruction counts with those that were committed
-	@IMPL=rust scripts/bench.sh --check
+	@IMPL=rust scripts/target.sh bench --check
 
 bench-diff: ## what changed between the last two runs of make bench
 	@scripts/bench.py --diff

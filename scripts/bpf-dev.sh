@@ -10,9 +10,7 @@
 
 check_arch
 [ "$ARCH" = x86_64 ] || die "make bpf-dev is for x86_64" "leave out ARCH=$ARCH"
-image=$("$SCRIPTS/kernel.sh")
-build=${image##*$'\n'}
-build=${build%/arch/*}
+build=$(built "${IMPL:-rust}")
 find_toolchain
 tree=$(readlink -f "$build/source")
 tools=$(bpf_tools "$build")
@@ -30,7 +28,7 @@ logged "bpf-dev: ${build##*/}" "$log" '(tools|gen): ' -- \
 clang=clang$LLVM_SUFFIX
 includes=-I$tools/libbpf/include
 cat <<EOF
-kernel     ${image##*$'\n'}
+kernel     $build/$KERNEL_IMAGE
 vmlinux.h  $out/vmlinux.h
 libbpf     $tools/libbpf/libbpf.a, headers in $tools/libbpf/include
 bpftool    $tools/bpftool, first in PATH in make vm and make shell

@@ -57,7 +57,7 @@ check_rustfmt() {
 	mapfile -t sources < <(files '*.rs')
 	[ ${#sources[@]} -gt 0 ] || die "there is no Rust file here" "the clone is not whole"
 	source=$("$SCRIPTS/source.sh")
-	rustfmt --check --edition 2021 --config-path "${source##*$'\n'}/.rustfmt.toml" "${sources[@]}"
+	rustfmt --check --edition 2021 --config-path "$source/.rustfmt.toml" "${sources[@]}"
 	# It leaves comments alone.
 	! files 'rust/*.rs' 'samples/*.rs' | LC_ALL=C.UTF-8 xargs -d '\n' grep -nE '^.{101}' ||
 		die "the lines above have more than 100 columns" "wrap them"
@@ -70,7 +70,7 @@ check_units() {
 	for folder in integrate series console selftests_runner bench/units setup; do
 		[ "$folder" != setup ] || have apt-get || { say "tests/setup: left out, no apt here" && continue; }
 		say "tests/$folder"
-		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=${source##*$'\n'} python3 -B -c '
+		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=$source python3 -B -c '
 import sys, unittest
 tests = unittest.defaultTestLoader.discover(".")
 result = unittest.TextTestRunner().run(tests)
@@ -85,7 +85,7 @@ check_anchors() {
 	tree=$(KSRC='' "$SCRIPTS/tree.sh")
 	touch "$mark"
 	KSRC='' "$SCRIPTS/tree.sh" >/dev/null
-	newer=$(find "${tree##*$'\n'}" -newer "$mark" -type f | head -n 3)
+	newer=$(find "$tree" -newer "$mark" -type f | head -n 3)
 	rm -f "$mark"
 	[ -z "$newer" ] || {
 		say "$newer"

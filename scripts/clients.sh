@@ -9,11 +9,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
 
-case ${IMPL:=both} in
-rust | c) impls=("$IMPL") ;;
-both) impls=(c rust) ;;
-*) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make clients IMPL=both" ;;
-esac
+IMPL=${IMPL:-both}
+check_impls clients
 check_flavor
 check_arch
 [ "$ARCH" = x86_64 ] || die "make clients is for x86_64" "leave out ARCH=$ARCH"
@@ -40,10 +37,8 @@ mkdir -p "$ROOT/out"
 result=$ROOT/out/clients.txt
 : >"$result.tmp"
 status=0
-for impl in "${impls[@]}"; do
-	kernel=$(IMPL=$impl "$SCRIPTS/kernel.sh")
-	kernel=${kernel##*$'\n'}
-	kernel=${kernel%/arch/*}
+for impl in "${IMPLS[@]}"; do
+	kernel=$(built "$impl")
 	build "$kernel"
 	for name in "${names[@]}"; do
 		say "clients: $name on ${kernel##*/}"

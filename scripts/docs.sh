@@ -16,7 +16,6 @@ make_cache
 ensure_setup
 find_toolchain
 tree=$("$SCRIPTS/tree.sh")
-tree=${tree##*$'\n'}
 name=${tree##*/}
 out=$CACHE/docs/$name
 log=$LOGS/docs-$name

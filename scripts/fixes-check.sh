@@ -28,9 +28,7 @@ own_tests() { sed '1,/^---$/d' "$ROOT/series/$BRANCH/$1.txt"; }
 # kernel COMMIT: the C kernel of it; BUILD is its folder.
 kernel() {
 	check_out "$1" || return
-	BUILD=$(IMPL=c FLAVOR=plain ARCH=x86_64 CONFIG_EXTRA='' KSRC=$tree "$SCRIPTS/kernel.sh") || return
-	BUILD=${BUILD##*$'\n'}
-	BUILD=${BUILD%/arch/*}
+	BUILD=$(FLAVOR=plain ARCH=x86_64 CONFIG_EXTRA='' KSRC=$tree built c)
 }
 
 # regress WORD...: a second time if need be, since a slow machine may have spoiled the first.

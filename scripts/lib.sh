@@ -139,6 +139,15 @@ check_impl() {
 	esac
 }
 
+# check_impls TARGET: IMPL may be both here; sets IMPLS.
+check_impls() {
+	case $IMPL in
+	rust | c) IMPLS=("$IMPL") ;;
+	both) IMPLS=(c rust) ;;
+	*) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make $1 IMPL=both" ;;
+	esac
+}
+
 # Each but plain is a file in config/.
 FLAVORS=(plain debug kcsan rt cfi up)
 
@@ -212,6 +221,13 @@ check_source() {
 # Install what is missing, once for a whole chain of scripts.
 ensure_setup() {
 	[ -z "${BPF_ASYNC_SETUP:-}" ] || return 0
-	"$SCRIPTS/doctor.sh" --quick || "$SCRIPTS/setup.sh"
+	"$SCRIPTS/doctor.sh" --quick || "$SCRIPTS/setup.sh" >&2
 	export BPF_ASYNC_SETUP=1
+}
+
+# built IMPL [OPTION]: builds that kernel if need be; prints its build folder.
+built() {
+	local image
+	image=$(IMPL=$1 "$SCRIPTS/kernel.sh" "${@:2}") || return
+	echo "${image%/arch/*}"
 }

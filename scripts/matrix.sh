@@ -140,7 +140,6 @@ make_cache
 ensure_setup
 find_toolchain
 tree=$("$SCRIPTS/tree.sh")
-tree=${tree##*$'\n'}
 mkdir -p "$CACHE/matrix" "$ROOT/out"
 for name in "${names[@]}"; do
 	entry "$name"

@@ -45,7 +45,6 @@ same_as_make_tree() {
 	[ "$(in_repo log -1 --format=%an base)" = bpf-async ] ||
 		{ say "left out: the base is your own tree" && return 77; }
 	made=$(KSRC='' "$SCRIPTS/tree.sh")
-	made=${made##*$'\n'}
 	(
 		cd "$made" && export GIT_INDEX_FILE=$work/index && in_repo read-tree series &&
 			in_repo --work-tree=. diff --stat --exit-code &&

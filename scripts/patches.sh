@@ -19,7 +19,6 @@ our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
 from_source() {
 	local pristine tree commit index=$CACHE/patches/index
 	pristine=$("$SCRIPTS/source.sh")
-	pristine=${pristine##*$'\n'}
 	name=${pristine##*/linux-} work=$CACHE/patches/${pristine##*/linux-}
 	repo=$work/repo.git
 	mkdir -p "$work"

@@ -23,27 +23,17 @@ done
 ARCH=arm64 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
-# kernel IMPL: builds it, of FLAVOR and ARCH.
-kernel() { IMPL=$1 "$SCRIPTS/kernel.sh" >/dev/null; }
-
-built() {
-	local image
-	image=$(IMPL=$1 "$SCRIPTS/kernel.sh") || return
-	image=${image##*$'\n'}
-	echo "${image%/arch/*}"
-}
-
 selftests() { "$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$(built c)" --kernel-rust "$(built rust)"; }
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
 
 # kernels NAME: both, and what runs on each machine and flavour.
 kernels() {
-	step "kernel: C, $1" kernel c
-	step "kernel: Rust, $1" kernel rust
-	step "kunit: $1" env IMPL=rust "$SCRIPTS/kunit.sh"
+	step "kernel: C, $1" built c
+	step "kernel: Rust, $1" built rust
+	step "kunit: $1" env IMPL=rust "$SCRIPTS/target.sh" kunit
 	step "sample: $1" sample
 	step "selftests: $1" selftests
-	step "hazards: $1" "$SCRIPTS/regress.sh"
+	step "hazards: $1" "$SCRIPTS/target.sh" regress
 }
 
 for part in "${parts[@]}"; do
@@ -52,8 +42,8 @@ for part in "${parts[@]}"; do
 	arm64) ARCH=arm64 && kernels "$part" ;;
 	rt | cfi | up) FLAVOR=$part && kernels "$part" ;;
 	nolapic)
-		step "hazards: one CPU" env CPUS=1 "$SCRIPTS/regress.sh"
-		step "hazards: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/regress.sh"
+		step "hazards: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
+		step "hazards: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/target.sh" regress
 		;;
 	clients) step "clients" "$SCRIPTS/clients.sh" ;;
 	matrix) step "matrix" env ONLY= "$SCRIPTS/matrix.sh" ;;

@@ -20,9 +20,7 @@ export BPF_ASYNC_SETUP=1
 
 # kernel IMPL [FLAVOR [ARCH]]: builds it; BUILD is its folder.
 kernel() {
-	BUILD=$(IMPL=$1 FLAVOR=${2:-plain} ARCH=${3:-x86_64} "$SCRIPTS/kernel.sh" --always) || return
-	BUILD=${BUILD##*$'\n'}
-	BUILD=${BUILD%/arch/*}
+	BUILD=$(FLAVOR=${2:-plain} ARCH=${3:-x86_64} built "$1" --always)
 }
 
 # on_kernel COMMAND...: with the build folder of the step before as last word.

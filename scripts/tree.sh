@@ -52,7 +52,7 @@ from_user() {
 		say "tree: copying KSRC"
 	}
 	ours "$tree" | rsync -a --delete --exclude=/.git --exclude-from=- \
-		"${PRODUCTS[@]/#/--exclude=}" "$pristine/" "$tree/" ||
+		"${PRODUCTS[@]/#/--exclude=}" "$pristine/" "$tree/" >&2 ||
 		die "copying KSRC failed" "make room in $CACHE and run the same command again"
 	if [ -e "$tree/.config" ] || [ -e "$pristine/include/config" ]; then
 		make -s -C "$tree" mrproper >&2
