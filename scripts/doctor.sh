@@ -17,31 +17,29 @@ case ${1:-} in
 *) die "unknown argument '$1'" "the only one is --quick" ;;
 esac
 
-# row NAME NEEDED FOUND [FIX]: with FIX the tool is not good enough.
+# row NAME NEEDED FOUND FIX: nothing, or an older version, is not good enough.
 row() {
-	[ -z "${4:-}" ] || bad=1
-	[ -n "$quick" ] || printf '%-20s %-10s %-12s %s\n' "$1" "$2" "${3:-none}" "${4:-ok}"
+	local said=ok
+	[ -n "$3" ] && { [ "$2" = - ] || ver_ge "$3" "$2"; } || said=$4 bad=1
+	[ -n "$quick" ] || printf '%-20s %-10s %-12s %s\n' "$1" "$2" "${3:-none}" "$said"
 	[ -z "$quick" ] || [ "$bad" = 0 ] || exit 1
 }
 
 fix() { if known_distro; then echo "make setup (package $1)"; else echo "install $1"; fi; }
 
+# found COMMAND...: the word for it, if that succeeds.
+found() { ! "$@" >/dev/null || echo found; }
+
 tools() {
-	local name needed package command found
+	local name needed package command version PATH=$PATH:/usr/sbin:/sbin
 	while IFS=$'\t' read -r name needed package command; do
 		[ -n "$name" ] || continue
-		if ! PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null; then
+		if ! have "$name"; then
 			row "$name" "$needed" '' "$(fix "$package")"
-		elif [ "$needed" = - ] && [ -n "$quick" ]; then
-			continue
-		else
+		elif [ "$needed" != - ] || [ -z "$quick" ]; then
 			# shellcheck disable=SC2086 # a command with its arguments
-			found=$(PATH=$PATH:/usr/sbin:/sbin version_of $command) || found=
-			[ "$needed" = - ] || ver_ge "$found" "$needed" || {
-				row "$name" "$needed" "$found" "$(fix "a newer $package")"
-				continue
-			}
-			row "$name" "$needed" "$found"
+			version=$(version_of $command) || [ "$needed" != - ] || version=found
+			row "$name" "$needed" "$version" "$(fix "a newer $package")"
 		fi
 	done <<<"$TOOLS_NEEDED"
 }
@@ -49,94 +47,64 @@ tools() {
 headers() {
 	local header package
 	while IFS=$'\t' read -r header package; do
-		[ -n "$header" ] || continue
-		if compgen -G "/usr/include/$header" >/dev/null ||
-			compgen -G "/usr/include/$(uname -m)-linux-gnu/$header" >/dev/null; then
-			row "$header" - found
-		else
-			row "$header" - '' "$(fix "$package")"
-		fi
+		[ -z "$header" ] ||
+			row "$header" - "$(found has_header "$header")" "$(fix "$package")"
 	done <<<"$HEADERS_NEEDED"
 }
 
+has_header() { compgen -G "/usr/include/$1" || compgen -G "/usr/include/$(uname -m)-linux-gnu/$1"; }
+
 compilers() {
 	local tool
-	if ver_ge "$RUSTC_FOUND" "$RUSTC_NEEDED"; then
-		row rustc "$RUSTC_NEEDED" "$RUSTC_FOUND"
-	else
-		row rustc "$RUSTC_NEEDED" "$RUSTC_FOUND" "$(fix "rustc-web or rustc")"
-	fi
-	if [ -f "$RUST_LIB_SRC/core/src/lib.rs" ]; then
-		row "rust library source" - found
-	else
-		row "rust library source" - '' "$(fix "rust-web-src or rust-src")"
-	fi
-	if [ -n "$CLANG_FOUND" ]; then
-		row clang "$CLANG_NEEDED" "$CLANG_FOUND"
-	else
-		row clang "$CLANG_NEEDED" '' "$(fix "clang of rustc's LLVM ${RUSTC_LLVM:-major}")"
-	fi
+	row rustc "$RUSTC_NEEDED" "$RUSTC_FOUND" "$(fix "rustc-web or rustc")"
+	row "rust library source" - "$(found test -f "$RUST_LIB_SRC/core/src/lib.rs")" \
+		"$(fix "rust-web-src or rust-src")"
+	row clang "$CLANG_NEEDED" "$CLANG_FOUND" "$(fix "clang of rustc's LLVM ${RUSTC_LLVM:-major}")"
 	for tool in ld.lld llvm-nm llvm-objcopy; do
-		if command -v "$tool$LLVM_SUFFIX" >/dev/null; then
-			row "$tool" - found
-		else
-			row "$tool" - '' "$(fix "lld and llvm beside clang$LLVM_SUFFIX")"
-		fi
+		row "$tool" - "$(found have "$tool$LLVM_SUFFIX")" "$(fix "lld and llvm beside clang$LLVM_SUFFIX")"
 	done
-	if ldconfig_has libclang; then
-		row libclang - found
-	else
-		row libclang - '' "$(fix "libclang${LLVM_SUFFIX}-dev")"
-	fi
+	row libclang - "$(found has_libclang)" "$(fix "libclang${LLVM_SUFFIX}-dev")"
 	[ -n "$quick" ] || llvm_agrees || [ "$bad" = 1 ] ||
 		echo "note: clang has LLVM $CLANG_MAJOR, rustc $RUSTC_LLVM: RUST_INLINE_HELPERS will be off"
 }
 
-ldconfig_has() {
-	compgen -G "${LIBCLANG:-/nonexistent}/$1*.so*" >/dev/null ||
-		PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q "$1"
+has_libclang() {
+	compgen -G "${LIBCLANG:-/nonexistent}/libclang*.so*" ||
+		PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep libclang
 }
 
 # What setup.sh builds into the cache. Whether virtme-ng also runs takes half a
 # second to find out, so the quick answer goes by what is installed.
 own_tools() {
-	local found
-	found=$("$TOOLS/bin/bindgen" --version 2>/dev/null | tr -dc 0-9.) || found=
-	if [ "$found" = "$BINDGEN_VERSION" ]; then
-		row bindgen "$BINDGEN_VERSION" "$found"
-	else
-		row bindgen "$BINDGEN_VERSION" "$found" "make setup (cargo install bindgen-cli)"
-	fi
-	if virtme_is_whole && { [ -n "$quick" ] || "$TOOLS/virtme/bin/virtme-run" --help >/dev/null; }; then
-		row virtme-ng "$VIRTME_VERSION" "$VIRTME_VERSION"
-	else
-		row virtme-ng "$VIRTME_VERSION" '' "make setup (pip install virtme-ng)"
-	fi
+	local version
+	version=$("$TOOLS/bin/bindgen" --version 2>/dev/null | tr -dc 0-9.) || version=
+	[ "$version" = "$BINDGEN_VERSION" ] || version=
+	row bindgen "$BINDGEN_VERSION" "$version" "make setup (cargo install bindgen-cli)"
+	version=
+	! virtme_is_whole || { [ -z "$quick" ] && ! "$TOOLS/virtme/bin/virtme-run" --help >/dev/null; } ||
+		version=$VIRTME_VERSION
+	row virtme-ng "$VIRTME_VERSION" "$version" "make setup (pip install virtme-ng)"
 }
 
 # The kernel's own word, once there is a kernel.
 rustavailable() {
-	local tree out
+	local tree out available
 	tree=$(compgen -G "$CACHE/src/linux-*[0-9]" | sort -V | tail -n 1) || tree=
 	if [ -z "$tree" ]; then
 		echo "make rustavailable: not asked, no kernel source yet (make tree)"
 		return
 	fi
 	out=$(mktemp -d)
-	if "${KMAKE[@]}" -C "$tree" O="$out" rustavailable >"$out/log" 2>&1; then
-		row rustavailable "${tree##*/linux-}" yes
-	else
+	available=yes
+	"${KMAKE[@]}" -C "$tree" O="$out" rustavailable >"$out/log" 2>&1 || {
 		grep -v '^make' "$out/log" >&2 || true
-		row rustavailable "${tree##*/linux-}" no "see the kernel's message above"
-	fi
+		available=
+	}
+	row rustavailable "${tree##*/linux-}" "$available" "see the kernel's message above"
 	rm -rf "$out"
 }
 
-if [ "$(uname -m)" = x86_64 ]; then
-	row machine x86_64 x86_64
-else
-	row machine x86_64 "$(uname -m)" "use an x86-64 machine"
-fi
+row machine x86_64 "$(uname -m)" "use an x86-64 machine"
 tools
 headers
 compilers
