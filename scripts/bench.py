@@ -158,7 +158,7 @@ def measure(run, parts):
                      *([] if whole or (args.arch != "x86_64" and not args.only) else ["only"])])
     path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
     store.write(path, run.data)
-    for plot in plots.write(run.data, path):
+    for plot in plots.write(path):
         say(f"plot: {os.path.relpath(plot)}")
     return path
 

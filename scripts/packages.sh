@@ -8,7 +8,7 @@ PACKAGES=(
 	bc bison flex kmod libelf-dev libssl-dev make openssl pahole perl rsync # the kernel
 	gcc libc6-dev                                                       # rustc links with gcc
 	zlib1g-dev zstd                                                     # libbpf, bpftool, selftests
-	ca-certificates git python3 python3-venv shellcheck xz-utils
+	ca-certificates git python3 python3-matplotlib python3-venv shellcheck xz-utils
 	qemu-system-x86                                                     # the guest
 )
 
