@@ -39,13 +39,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-# Found beside this file:
-import command  # noqa: E402
-import flavor  # noqa: E402
-from bench import baseline, counts, diff, load, memory, plots, scale, store, trace  # noqa: E402
-from bench.kernels import BenchKernel, say  # noqa: E402
-from selftests.build import ROOT, BuildError  # noqa: E402
+import kernels
+from bench import baseline, counts, diff, load, memory, plots, scale, store, trace
+from bench.kernels import BenchKernel, say
+from kernels import ROOT, BuildError
 
 BASELINE = ROOT / "tests/bench/baseline.json"
 OPERATIONS = ROOT / "tests/bench/ops.h"
@@ -154,7 +151,7 @@ def measure(run, parts):
         say(f"{part}: {seconds:.0f} s")
     run.data["problems"] = run.problems
     whole = list(parts) == list(PARTS) and not args.only
-    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *flavor.words(args),
+    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *kernels.words(args),
                      *([] if whole or (args.arch != "x86_64" and not args.only) else ["only"])])
     path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
     store.write(path, run.data)
@@ -166,13 +163,12 @@ def measure(run, parts):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    parser.add_argument("--arch", choices=flavor.ARCHES, default="x86_64", help="its machine (default: x86_64)")
+    parser.add_argument("--arch", choices=(*kernels.IMAGES,), default="x86_64", help="its machine (default: x86_64)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
     parser.add_argument("--profile", action="append", default=[], metavar="NAME",
                         help="of this operation, the instructions in each function; may be repeated")
     parser.add_argument("--boots", type=int, default=2, metavar="N", help="of each kernel (default 2)")
-    parser.add_argument("--kver", help="kernel version, as in the cache (default: the newest 7.3)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
@@ -242,4 +238,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, BuildError))
+    sys.exit(kernels.run(main, BuildError))

@@ -18,7 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from kernels import ROOT
+
 SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback"]
 SUITES_RUST = ["rust_hrtimer_raw", "rust_bpf_async", "rust_bpf_async_callback"]
 DOCTESTS = "rust_doctests_kernel"

@@ -12,9 +12,9 @@ that both kernels have counts as shown, not as passed.
 import json
 import re
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from kernels import ROOT
+
 KINDS = ("selftests", "regress", "kunit")
 NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
 TITLES = {

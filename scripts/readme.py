@@ -11,9 +11,9 @@ stays as it is and is named.
 
 import re
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from kernels import ROOT
+
 README = re.compile(r"(?P<begin><!-- (?P<name>out/[\w-]+\.txt) -->\n```\n).*?"
                     r"(?P<end>```\n<!-- end of output -->\n)", re.DOTALL)
 DOCUMENT = re.compile(r"(?P<begin>\.\. (?P<name>out/[\w-]+\.txt)\n\n::\n\n).*?"

@@ -21,25 +21,20 @@ import sys
 import time
 from pathlib import Path
 
-import command
-import flavor
-from selftests import build, catalog, kernels, run, table
-from selftests.kernels import cache, say
+import kernels
+from kernels import ROOT, TITLES, BuildError, cache
+from selftests import catalog, run, table
+from selftests.build import Tests, say
 from selftests.parse import Result
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c", "both"), default="both")
-    flavor.add_arguments(parser)
-    parser.add_argument("--kver", default="7.3",
-                        help="kernel version or series (default: the newest 7.3 in the cache)")
+    kernels.add_arguments(parser)
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder or image of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder or image of the Rust kernel")
-    parser.add_argument("--tree", metavar="DIR", help="kernel source (default: what the kernel was built from)")
     parser.add_argument("--own", action="store_true", help="this repository's tests instead of the kernel's")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="run this test alone; of ours, the number of its hazard will do; may be repeated")
@@ -50,8 +45,6 @@ def arguments(argv):
                         help="of the virtual machine, 2 or more (default: 2); with --own any number (default: 4), and "
                              "with less than 4 the tests that need more are left out")
     parser.add_argument("--append", default="", metavar="TEXT", help="more of the kernel's command line")
-    parser.add_argument("--seconds", type=int, help="how long the stress goes on")
-    parser.add_argument("--seed", help="of the stress, to repeat a load")
     parser.add_argument("--json", metavar="FILE", help="where the results go")
     args = parser.parse_args(argv)
     if args.cpus is None:
@@ -60,15 +53,15 @@ def arguments(argv):
         args.cpus = 1
     elif args.cpus < 2 and not args.own:
         parser.error("--cpus must be 2 or more: half of the tests are races between two CPUs")
-    if args.cpus < 1 or (args.seconds is not None and args.seconds < 1):
-        parser.error("--cpus and --seconds are numbers from 1")
+    if args.cpus < 1:
+        parser.error("--cpus is a number from 1")
     return args
 
 
 def run_one(impl, args):
     """(results, provenance) of one kernel."""
-    tests = kernels.Tests(impl, args)
-    label, slow = tests.label, flavor.is_slow(args)
+    tests = Tests(impl, args)
+    label, slow = tests.label, kernels.is_slow(args)
     started = time.monotonic()
     with tests.built() as (absent, header):
         built = time.monotonic()
@@ -77,20 +70,19 @@ def run_one(impl, args):
             chosen, absent = for_arch(choose_own(catalog.own(slow), args.only), args.arch)
         else:
             chosen, absent, sample = choose(catalog.tests(header, slow), absent,
-                                            tests.kernel.sample if impl == "rust" else None, args.only)
+                                            tests.folder / "samples/rust" / catalog.SAMPLE if impl == "rust" else None, args.only)
         results = {name: Result("left out", why) for name, why in absent.items()}
-        results.update(run.Runner(tests.kernel.image, tests.folder, chosen, cache() / "logs", label, sample,
-                                  args.cpus, slow, say, impl, args.append, environment(args, chosen),
+        results.update(run.Runner(tests.image, tests.out, chosen, cache() / "logs", label, sample,
+                                  args.cpus, slow, say, impl, args.append, environment(chosen),
                                   "regress" if args.own else "selftests").run())
     say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
-    return results, tests.kernel.provenance(tests.tree)
+    return results, tests.provenance()
 
 
-def environment(args, tests):
+def environment(tests):
     """What the tests that end by the clock are told."""
-    seconds = args.seconds or next((test.seconds for test in tests if test.seconds), 0)
-    return [*([f"ASYNC_SECONDS={seconds}"] if seconds else []), *([f"ASYNC_SEED={args.seed}"] if args.seed else [])]
+    return [f"ASYNC_SECONDS={test.seconds}" for test in tests if test.seconds][:1]
 
 
 def choose(tests, absent, sample, only):
@@ -100,7 +92,7 @@ def choose(tests, absent, sample, only):
     known = [test.name for test in tests] + list(absent) + [catalog.SAMPLE]
     for name in only:
         if name not in known:
-            raise build.BuildError(f"no test is called {name}; there are: {' '.join(sorted(known))}")
+            raise BuildError(f"no test is called {name}; there are: {' '.join(sorted(known))}")
     return ([test for test in tests if test.name in only],
             {name: why for name, why in absent.items() if name in only},
             sample if catalog.SAMPLE in only else None)
@@ -113,7 +105,7 @@ def choose_own(tests, only):
     for name in only:
         found = [test for test in tests if name == test.name or name.upper() == test.hazard.upper()]
         if not found:
-            raise build.BuildError(f"no test is called {name}; there are: " + " ".join(
+            raise BuildError(f"no test is called {name}; there are: " + " ".join(
                 f"{test.name} ({test.hazard})" if test.hazard else test.name for test in tests))
         chosen += found
     return [test for test in tests if test in chosen]
@@ -136,16 +128,16 @@ def main(argv):
     columns, built = {}, {}
     tests = choose_own(catalog.own(), args.only) if args.own else []
     for impl in impls:          # a missing kernel is said before the first boot
-        kernels.find(impl, args)
+        kernels.Kernel(impl, args)
     for impl in impls:
         columns[impl], built[impl] = run_one(impl, args)
     failures = table.own_problems(tests, columns, args.cpus < 4, args.fixed) if args.own else table.problems(columns)
     parts = ["regress" if args.own else "selftests", *([] if args.impl == "both" else [args.impl]),
-             *flavor.words(args), *([f"cpus{args.cpus}"] if args.own and args.cpus != 4 else []),
+             *kernels.words(args), *([f"cpus{args.cpus}"] if args.own and args.cpus != 4 else []),
              *re.findall(r"\w+", args.append), *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     table.write_json(path, columns, built, failures, tests)
-    summary = "; ".join(f"{table.TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
+    summary = "; ".join(f"{TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
     said = [table.render_own(tests, columns)] if args.own else \
         [table.render(columns, built), "", *(f"note: {line}" for line in table.remarks(columns))]
     text = "\n".join([*said, *(f"FAIL: {line}" for line in failures),
@@ -156,4 +148,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, build.BuildError, run.RunError))
+    sys.exit(kernels.run(main, BuildError, run.RunError))

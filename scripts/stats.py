@@ -11,11 +11,12 @@ that make kernel has built, without what KUnit and doctests add.
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from kernels import cache
 
 BPF = ["rust/kernel/bpf.rs", "rust/kernel/bpf"]
 OTHERS = {"hrtimer.rs": ["rust/kernel/time/hrtimer.rs"], "workqueue.rs": ["rust/kernel/workqueue.rs"],
@@ -83,11 +84,10 @@ def main(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path, nargs="?")
     args = parser.parse_args(argv)
-    cache = Path(os.environ.get("BPF_ASYNC_CACHE") or Path.home() / ".cache/bpf-async")
-    args.tree = args.tree or max(cache.glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
+    args.tree = args.tree or max(cache().glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
     if not args.tree or not (args.tree / BPF[0]).is_file():
-        sys.exit(f"error: there is no tree with our files in {args.tree or cache}; run 'make tree' first")
-    built = {impl: cache / "build" / f"{args.tree.name}-{impl}" for impl in ("c", "rust")}
+        sys.exit(f"error: there is no tree with our files in {args.tree or cache()}; run 'make tree' first")
+    built = {impl: cache() / "build" / f"{args.tree.name}-{impl}" for impl in ("c", "rust")}
     args.kernel_c, args.kernel_rust = ((path if (path / "vmlinux").is_file() else None) for path in built.values())
     domain = [args.tree / "rust/kernel/bpf/domain.rs"]
     row = "{:<22} {:>5} {:>9} {:>10} {:>6} {:>8} {:>6}".format

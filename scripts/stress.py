@@ -15,13 +15,10 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import command  # noqa: E402  (found beside this file)
-import flavor  # noqa: E402
-from selftests import build, catalog, parse, run as runner  # noqa: E402
-from selftests.kernels import Tests, cache  # noqa: E402
+import kernels
+from selftests import catalog, parse, run as runner
+from selftests.build import Tests
 
 TEST = "async_stress"
 SEED = re.compile(r"^\s*seed (\d+),")
@@ -76,15 +73,15 @@ class Log:
 
 def run(tests, args):
     """It ends by its own clock, and not by a limit: what does not end says nothing."""
-    slow = flavor.is_slow(args)
+    slow = kernels.is_slow(args)
     test = replace(next(test for test in catalog.own(slow) if test.name == TEST),
                    limit=10 * args.seconds + test_limit(slow))
-    plan = tests.folder / "plan"
+    plan = tests.out / "plan"
     plan.write_text(test.line() + "\n", encoding="utf-8")
     env = [f"ASYNC_SECONDS={args.seconds}", *([] if args.seed is None else [f"ASYNC_SEED={args.seed}"])]
-    command = runner.vm_command(tests.kernel.image, cache() / "logs" / f"stress-{tests.label}.log", 0, args.cpus, slow,
+    command = runner.vm_command(tests.image, kernels.cache() / "logs" / f"stress-{tests.label}.log", 0, args.cpus, slow,
                                 test.append, env=env)
-    return follow([*command, "bash", str(runner.GUEST), str(tests.folder), str(plan)],
+    return follow([*command, "bash", str(runner.GUEST), str(tests.out), str(plan)],
                   SILENCE * (SLOW_FACTOR if slow else 1))
 
 
@@ -127,12 +124,11 @@ def number(smallest):
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c"), default="rust")
-    flavor.add_arguments(parser)
+    kernels.add_arguments(parser)
     parser.add_argument("--kernel", metavar="DIR", help="its build folder (default: the newest 7.3 in the cache)")
     parser.add_argument("--seconds", type=number(1), default=60)
     parser.add_argument("--seed", type=number(0), help="repeats a load")
     parser.add_argument("--cpus", type=number(4), default=4, help="of the virtual machine, 4 or more")
-    parser.set_defaults(kver=None)
     return parser.parse_args(argv)
 
 
@@ -154,4 +150,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, build.BuildError))
+    sys.exit(kernels.run(main, kernels.BuildError))

@@ -25,13 +25,12 @@ import termios
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from console import find_reports, read_console  # noqa: E402  (found beside this file)
-from vmlib import accel  # noqa: E402
-from vmlib.cmdline import find_image, is_arm64, qemu_command  # noqa: E402
-from vmlib.common import VmError, cache_dir  # noqa: E402
-from vmlib.guest import GuestFiles  # noqa: E402
-from vmlib.process import Qemu  # noqa: E402
+from console import find_reports, read_console
+from kernels import cache
+from vmlib import VmError, accel
+from vmlib.cmdline import find_image, is_arm64, qemu_command
+from vmlib.guest import GuestFiles
+from vmlib.process import Qemu
 
 FAULT, TIMEOUT, FAILED, BROKEN_PIPE = 99, 124, 125, 141
 KEPT_LOGS = 50
@@ -96,7 +95,7 @@ def parse(argv):
 
 def default_console(image):
     """A new file in the cache; of the older ones only some are kept."""
-    logs = cache_dir() / "logs"
+    logs = cache() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     old = sorted(logs.glob("vm-*.log"), key=lambda path: path.stat().st_mtime)
     for path in old[:-KEPT_LOGS]:
@@ -131,7 +130,7 @@ def boot(options, how, console, silent=False, silence=None):
 def probe_kvm(options):
     tried = argparse.Namespace(**vars(options))
     tried.command, tried.shell, tried.rwdir, tried.append, tried.qemu = ["true"], False, [], "", []
-    console = cache_dir() / "logs/kvm-probe.log"
+    console = cache() / "logs/kvm-probe.log"
     outcome = boot(tried, "kvm", console, silent=True, silence=accel.PROBE_SILENCE)
     return outcome.ended and outcome.status == 0 and not outcome.reports
 

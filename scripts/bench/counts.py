@@ -3,7 +3,7 @@
 
 import time
 
-from selftests.table import TITLES
+from kernels import TITLES
 
 from .kernels import say
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What changed between two files of results."""
 
-from selftests.table import TITLES
+from kernels import TITLES
 
 from .counts import NOISE
 

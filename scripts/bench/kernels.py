@@ -6,9 +6,7 @@ import re
 import subprocess
 import sys
 
-from selftests import kernels
-from selftests.build import ROOT, SCRIPTS, BuildError
-from selftests.kernels import cache
+from kernels import ROOT, SCRIPTS, BuildError, Kernel, cache
 
 # One instruction of the guest is one tick of its counter.
 ICOUNT = {"x86_64": "-icount shift=0,sleep=off",
@@ -48,22 +46,19 @@ def qemu_version():
     return found.group(1) if found else "unknown"
 
 
-class BenchKernel:
+class BenchKernel(Kernel):
     """A kernel's build folder, and the benchmark built for it."""
 
     def __init__(self, impl, args):
-        kernel = kernels.find(impl, args)
-        self.impl, self.arch, self.build, self.version = impl, kernel.arch, kernel.folder, kernel.release
-        self.label = kernel.folder.name
+        super().__init__(impl, args)
         self.out = cache() / "bench" / self.label
         self.program = self.out / "bpf_async_bench"
-        self.vmlinux = self.build / "vmlinux"
 
     def make(self):
         log = cache() / "logs" / f"bench-{self.label}.build.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.build}", f"OUT={self.out}",
-                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.version}'}",
+        command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.folder}", f"OUT={self.out}",
+                   f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.release}'}",
                    f"ROOT={cache() / f'root-{self.arch}'}"]
         with open(log, "w", encoding="utf-8") as file:
             done = subprocess.run(command, stdout=file, env={**os.environ, "ARCH": self.arch}, stderr=subprocess.STDOUT,
@@ -76,7 +71,7 @@ class BenchKernel:
     def boot(self, what, words, *, cpus=1, icount=True, mem="2G", limit=LIMIT, qemu=(), rwdir=None):
         """Run the benchmark in this kernel: the fields of the lines that it prints."""
         console = cache() / "logs" / f"bench-{self.label}-{what}.log"
-        command = [SCRIPTS / "vm.py", "--kernel", self.build, "--cpus", str(cpus), "--timeout", str(limit),
+        command = [SCRIPTS / "vm.py", "--kernel", self.folder, "--cpus", str(cpus), "--timeout", str(limit),
                    "--mem", mem, "--console", console]
         for word in [*([ICOUNT[self.arch]] if icount else []), *qemu]:
             command += ["--qemu", word]
@@ -94,11 +89,9 @@ class BenchKernel:
 
     def environment(self):
         """What instruction counts depend on, besides the source and its configuration."""
-        found = {"kernel": self.version, "qemu": qemu_version()}
-        config = (self.build / ".config").read_text(encoding="utf-8")
+        found = {"kernel": self.release, "qemu": qemu_version()}
         for name, key in (("clang", "CC"), ("rustc", "RUSTC")):
-            text = re.search(rf'^CONFIG_{key}_VERSION_TEXT="(.*)"$', config, re.M)
             # Not where it was packaged and from what.
-            version = re.search(r"\d+\.\d+[.\d]*", text.group(1)) if text else None
+            version = re.search(r"\d+\.\d+[.\d]*", self.config.get(f"CONFIG_{key}_VERSION_TEXT", ""))
             found[name] = version.group() if version else "unknown"
         return found

@@ -10,7 +10,7 @@ hardware, and only where the host has as many CPUs.
 import os
 from statistics import median, quantiles
 
-from selftests.table import TITLES
+from kernels import TITLES
 from vmlib import accel
 
 from .counts import table

@@ -8,7 +8,7 @@ data are the symbols of the machinery in the object files.
 
 import re
 
-from selftests.table import TITLES
+from kernels import TITLES
 
 from .counts import table
 from .kernels import BenchError, output
@@ -37,7 +37,7 @@ FILES = {"c": (("kernel/bpf/helpers.o", C_NAMES),),
 def layout(kernel, file, name):
     """{"size": bytes, "members": [[name, offset, type]]} of a structure."""
     text = output([llvm("llvm-dwarfdump", kernel), f"--name={name}", "--show-children", "--recurse-depth=1",
-                   kernel.build / file], "build the kernel again with 'make kernel'")
+                   kernel.folder / file], "build the kernel again with 'make kernel'")
     for part in re.split(r"\n(?=0x[0-9a-f]+: DW_TAG)", text):
         size = re.search(r"DW_TAG_structure_type.*?DW_AT_byte_size\s+\((\w+)\)", part, re.S)
         if not size:
@@ -50,12 +50,12 @@ def layout(kernel, file, name):
             if all(fields) and "PhantomPinned" not in fields[2].group(1):
                 members.append([fields[0].group(1), int(fields[1].group(1), 16), fields[2].group(1)])
         return {"size": int(size.group(1), 16), "members": sorted(members, key=lambda m: m[1])}
-    raise BenchError(f"{kernel.build / file} does not describe {name}; has the kernel DEBUG_INFO_DWARF5?")
+    raise BenchError(f"{kernel.folder / file} does not describe {name}; has the kernel DEBUG_INFO_DWARF5?")
 
 
 def symbols(kernel, file):
     """[(size, kind, name as Rust writes it)]"""
-    text = output([llvm("llvm-nm", kernel), "-C", "-S", "--defined-only", kernel.build / file],
+    text = output([llvm("llvm-nm", kernel), "-C", "-S", "--defined-only", kernel.folder / file],
                   "build the kernel again with 'make kernel'")
     found = []
     for line in text.splitlines():
@@ -80,7 +80,7 @@ def sizes(kernel):
             else:
                 found["data"] += size
     if not found["text"]:
-        raise BenchError(f"the object files in {kernel.build} have none of the machinery's functions")
+        raise BenchError(f"the object files in {kernel.folder} have none of the machinery's functions")
     return found
 
 

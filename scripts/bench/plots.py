@@ -11,8 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from selftests.build import SCRIPTS
-from selftests.table import TITLES
+from kernels import SCRIPTS, TITLES
 
 from . import load, scale
 from .kernels import BenchError, say

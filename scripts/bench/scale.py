@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """From 1000 to a million timers in one hash map: what each costs."""
 
-from selftests.table import TITLES
+from kernels import TITLES
 
 from .counts import table
 from .kernels import BenchError

@@ -18,9 +18,7 @@ from array import array
 from collections import Counter
 from statistics import median_low
 
-from selftests.build import ROOT
-from selftests.kernels import cache
-from selftests.table import TITLES
+from kernels import ROOT, TITLES, cache
 
 from .counts import table
 from .kernels import BenchError, output, qemu_version, say, show

@@ -5,17 +5,15 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
+import console as scanner
+from kernels import SCRIPTS
+
 from . import parse
 from .catalog import SAMPLE, groups
-
-SCRIPTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(SCRIPTS))
-import console as scanner  # noqa: E402
 
 GUEST = SCRIPTS / "selftests/guest.sh"
 BOOT_LIMIT = 300          # seconds from the start of the machine to "ready"

@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
+from kernels import TITLES
+
 from .parse import Result
 
-TITLES = {"c": "C", "rust": "Rust"}
 MISSING = Result("not run", "did not appear in the output")
 
 

@@ -9,7 +9,9 @@ only when the same kernel then ran under TCG: the kernel may be what is broken.
 import json
 import os
 
-from .common import VmError, cache_dir
+from kernels import cache
+
+from . import VmError
 
 # Seconds without a word of the kernel's, after which it hangs. A boot under a KVM
 # that works takes one or two, on a busy host longer: it goes on saying things.
@@ -25,7 +27,7 @@ def machine_key():
 
 
 def probe_file():
-    return cache_dir() / "kvm-probe"
+    return cache() / "kvm-probe"
 
 
 def recall():

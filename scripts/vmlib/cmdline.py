@@ -13,10 +13,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .common import VmError, cache_dir
-from .guest import TMPFILES, write_script
+from kernels import IMAGES, ROOT, cache
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from . import VmError
+from .guest import TMPFILES, write_script
 
 LONGEST_APPEND = 2047               # the kernel cuts off the rest without a word
 OVERLAYS = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/var")
@@ -56,7 +56,7 @@ ONE_THREAD = "--qemu-opt=-accel", "--qemu-opt=tcg,thread=single"
 
 def find_image(path):
     path = Path(path).absolute()
-    images = [path / "arch/x86/boot/bzImage", path / "arch/arm64/boot/Image"] if path.is_dir() else [path]
+    images = [path / image for image in IMAGES.values()] if path.is_dir() else [path]
     for image in images:
         if image.is_file():
             return image
@@ -69,7 +69,7 @@ def is_arm64(image):
 
 def arm64_root():
     """The guest's root file system, with what must be there before virtme-ng's init mounts anything."""
-    root = cache_dir() / "root-arm64"
+    root = cache() / "root-arm64"
     if not root.is_dir():
         raise VmError(f"there is no {root}: make it with 'ARCH=arm64 scripts/root.sh'")
     for name, text in (("systemd-tmpfiles", TMPFILES), ("virtme-root", ARM64_INIT)):
@@ -86,7 +86,7 @@ def find_virtme(qemu):
     if not shutil.which(qemu):
         arch = " ARCH=arm64" if qemu.endswith("aarch64") else ""
         raise VmError(f"{qemu} is missing: run 'make setup{arch}'")
-    own = cache_dir() / "tools/virtme/bin/virtme-run"
+    own = cache() / "tools/virtme/bin/virtme-run"
     found = str(own) if own.exists() else shutil.which("virtme-run")
     if not found:
         raise VmError("virtme-ng is missing: run 'make setup'")
@@ -109,7 +109,7 @@ def check_visible(path, what):
 def visible(cwd):
     """Folders of the host that a guest with a root of its own can read; none is inside another."""
     found = []
-    for path in sorted({cache_dir(), REPOSITORY, Path(cwd)}):
+    for path in sorted({cache(), ROOT, Path(cwd)}):
         if str(path) not in ("/", *ARM64_OVERLAYS) and not any(path.is_relative_to(other) for other in found):
             found.append(path)
     return found

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .common import alive, cache_dir
+from kernels import cache
 
 # virtme-ng's init runs systemd-tmpfiles and udev before the command. Under
 # emulation that takes seconds, and all the command needs of it is the names of
@@ -71,6 +71,16 @@ def write_script(path, text):
     path.chmod(0o755)
 
 
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def remove_left_over(parent):
     """Folders of a vm.py that was killed."""
     for path in parent.glob("run.*.*"):
@@ -87,7 +97,7 @@ class GuestFiles:
         self.first = [os.path.abspath(folder) for folder in path]       # in PATH
 
     def __enter__(self):
-        parent = cache_dir() / "vm"
+        parent = cache() / "vm"
         parent.mkdir(parents=True, exist_ok=True)
         remove_left_over(parent)
         self.path = Path(tempfile.mkdtemp(prefix=f"run.{os.getpid()}.", dir=parent))

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parents[1] / "scripts"
 sys.path[:0] = [str(HERE), str(SCRIPTS)]
 from samples import BODIES, console  # noqa: E402
-from vmlib import accel, cmdline, common, guest, process  # noqa: E402
+from vmlib import accel, cmdline, guest, process  # noqa: E402
 
 HANG = 300                          # seconds: no verdict, but the end of a test that hangs
 
@@ -367,8 +367,8 @@ class Kvm(WithCache):
         self.assertIsNone(accel.recall())
 
     def test_alive(self):
-        self.assertTrue(common.alive(os.getpid()))
-        self.assertFalse(common.alive(2 ** 22 + 1))
+        self.assertTrue(guest.alive(os.getpid()))
+        self.assertFalse(guest.alive(2 ** 22 + 1))
 
 
 if __name__ == "__main__":

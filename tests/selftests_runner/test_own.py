@@ -140,7 +140,7 @@ class Chosen(unittest.TestCase):
             self.assertEqual([test.name for test in command.choose_own(self.TESTS, names)], found)
 
     def test_unknown_name_is_told_what_there_is(self):
-        with self.assertRaisesRegex(command.build.BuildError, r"H2; there are: timer_a \(H1\) timer_b \(expiry\)"):
+        with self.assertRaisesRegex(command.BuildError, r"H2; there are: timer_a \(H1\) timer_b \(expiry\)"):
             command.choose_own(self.TESTS, ["timer_a", "H2"])
 
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which kernel is meant: its build folder, checked. And what the commands in Python share: the cache, how they end."""
+
+import contextlib
+import fcntl
+import os
+import re
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent
+ROOT = SCRIPTS.parent
+# What each is stands in config/.
+FLAVORS = ("plain", "debug", "kcsan", "rt", "cfi", "up")
+SLOW = ("debug", "kcsan", "rt")         # they check what they do
+IMAGES = {"x86_64": "arch/x86/boot/bzImage", "arm64": "arch/arm64/boot/Image"}
+TITLES = {"c": "C", "rust": "Rust"}
+
+
+class BuildError(Exception):
+    """The text is for the user: what is wrong and what to do next."""
+
+
+def cache():
+    return Path(os.environ.get("BPF_ASYNC_CACHE") or "~/.cache/bpf-async").expanduser().absolute()
+
+
+def add_arguments(parser):
+    parser.add_argument("--flavor", choices=FLAVORS, default="plain", help="of the kernel (default: plain)")
+    parser.add_argument("--arch", choices=(*IMAGES,), default="x86_64", help="its machine (default: x86_64)")
+
+
+def words(args):
+    """What is not the default, for a name."""
+    return [word for word in (args.flavor, args.arch) if word not in ("plain", "x86_64")]
+
+
+def is_slow(args):
+    return args.flavor in SLOW or args.arch != "x86_64"
+
+
+class Kernel:
+    """The kernel that a command's arguments mean: --kernel-rust, --kernel-c, or the newest 7.3 in the cache."""
+
+    def __init__(self, impl, args):
+        self.impl, self.arch = impl, args.arch
+        given, suffix = getattr(args, f"kernel_{impl}"), "".join(f"-{word}" for word in words(args))
+        names = re.compile(rf"7\.3(?:\.(\d+))?-{impl}{suffix}")
+        found = [(int(match[1] or 0), path) for path in (cache() / "build").glob("*") if (match := names.fullmatch(path.name))]
+        hint = f"give its build folder with --kernel-{impl}" if given else "run '" + " ".join(
+            ["make kernel", f"IMPL={impl}", *(f"{name}={word}" for name, word, usual in (
+                ("FLAVOR", args.flavor, "plain"), ("ARCH", args.arch, "x86_64")) if word != usual)]) + "' first"
+        if not given and not found:
+            raise BuildError(f"no {impl} kernel 7.3 in {cache() / 'build'}; {hint}")
+        self.folder = Path(given or max(found)[1]).resolve()
+        if self.folder.name in ("bzImage", "Image"):
+            self.folder = self.folder.parents[3]
+        self.image, self.vmlinux = self.folder / IMAGES[self.arch], self.folder / "vmlinux"
+        for part in (self.image, self.vmlinux, self.folder / ".config", self.folder / "Module.symvers"):
+            if not part.exists():
+                raise BuildError(f"no {impl} kernel: {part} is missing; {hint}")
+        self.config = {key: value.strip('"') for key, value in re.findall(
+            r"^(CONFIG_\w+)=(.*)$", (self.folder / ".config").read_text(encoding="utf-8"), re.M)}
+        switch = self.config.get("CONFIG_BPF_ASYNC_RUST")
+        if (impl == "rust") != (switch == "y"):
+            raise BuildError(f"{self.folder} is not the {impl} kernel: CONFIG_BPF_ASYNC_RUST "
+                             f"is {switch or 'not set'}; {hint}")
+        self.release = (self.folder / "include/config/kernel.release").read_text(encoding="utf-8").strip()
+        # The source it was built from: kbuild leaves a link to it.
+        self.tree = (self.folder / "source").resolve()
+        if not (self.tree / "Makefile").is_file():
+            raise BuildError(f"{self.tree} is no kernel source; {hint}")
+        self.label = f"{self.release}-{impl}{suffix}"
+        if self.folder.parent == cache() / "build":
+            self.label = self.folder.name
+
+
+@contextlib.contextmanager
+def locked(folder, waiting):
+    """Two runs in one folder would spoil each other; waiting() says that it is waited for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(main, *errors):
+    """The exit status of main(argv); 2 for one of the errors, which say what to do."""
+    try:
+        return main(sys.argv[1:])
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; see to it and run the "
+              "same command again", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if "BPF_ASYNC_OUTER" not in os.environ:      # else the script that called us says it
+            print("interrupted: nothing is lost, run the same command again", file=sys.stderr)
+        return 130
