@@ -29,7 +29,7 @@ When not everything was measured, the file's name says so
 
 The exit status is 0 when everything was measured, whatever came out, 1 on one
 of the errors above (with --check: on a regression), 2 when something could not
-be measured, and with --check 77 when it could not be decided.
+be measured, and with --check 4 when it could not be decided.
 """
 
 import argparse

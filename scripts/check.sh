@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check.sh [NAME...]: the checks that need no kernel to boot, all or those
-# named. Exit status 77: the check could not be done, which is said.
+# named. Exit status 4: the check could not be done, which is said.
 
 . "$(dirname "$0")/lib.sh"
-
-CHECKS=(licence shell python rustfmt units anchors)
+. "$SCRIPTS/steps.sh"
 
 skip() {
 	say "skipped: $1; $2"
-	exit 77
+	exit 4
 }
 
 # Ours, also what is not committed yet; a file that was removed is not.
@@ -99,7 +98,6 @@ if [ $# = 1 ]; then
 	exit
 fi
 [ $# -gt 0 ] || set -- "${CHECKS[@]}"
-. "$SCRIPTS/steps.sh"
 for name in "$@"; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
 done

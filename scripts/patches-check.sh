@@ -30,7 +30,7 @@ same_as_integrate() {
 	rm -f "$tree/.bpf-async-manifest"
 	case $said in
 	*": nothing to do") ;;
-	*"is not supported"*) say "left out: integrate.py does not know this kernel" && return 77 ;;
+	*"is not supported"*) say "left out: integrate.py does not know this kernel" && return 4 ;;
 	*) say "$said" && in_tree status --short >&2 && return 1 ;;
 	esac
 	diff <("$SCRIPTS/integrate.py" --list | awk '{ print $2 }' | sort) <(in_repo diff --name-only base series | sort) || {
@@ -43,7 +43,7 @@ same_as_integrate() {
 same_as_make_tree() {
 	local made
 	[ "$(in_repo log -1 --format=%an base)" = bpf-async ] ||
-		{ say "left out: the base is your own tree" && return 77; }
+		{ say "left out: the base is your own tree" && return 4; }
 	made=$(KSRC='' "$SCRIPTS/tree.sh")
 	(
 		cd "$made" && export GIT_INDEX_FILE=$work/index && in_repo read-tree series &&
@@ -181,7 +181,7 @@ rustdoc() {
 # kernel's is told what it means.
 sparse() {
 	local said checker=sparse
-	type -P sparse >/dev/null || { say "left out: no sparse here" && return 77; }
+	type -P sparse >/dev/null || { say "left out: no sparse here" && return 4; }
 	check_out series && configure on >"$log-configure.log" 2>&1 || return
 	[ "$("$tree/scripts/checker-valid.sh" sparse)" = 1 ] || checker+=" -D__typeof_unqual__=__typeof__"
 	make_strict C=2 CHECK="$checker" kernel/bpf/async_rust.o kernel/bpf/helpers.o rust/helpers/helpers.o \

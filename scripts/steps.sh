@@ -3,8 +3,11 @@
 #
 # Sourced after lib.sh: runs steps one after the other, each a command, and
 # counts them; how each ended goes to the file STEPS_FILE too, if that is set.
-# Exit status 77 of a step is a skip; with BPF_ASYNC_STRICT set, as in .ci/run,
+# Exit status 4 of a step is a skip, as in kselftest; with BPF_ASYNC_STRICT set, as in .ci/run,
 # a skip counts as a failure too.
+
+# Of check.sh.
+CHECKS=(licence shell python rustfmt units anchors)
 
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -16,7 +19,7 @@ step() {
 	"$@" || status=$?
 	case $status in
 	0) result=pass && PASSED=$((PASSED + 1)) ;;
-	77) result=skip && SKIPPED=$((SKIPPED + 1)) ;;
+	4) result=skip && SKIPPED=$((SKIPPED + 1)) ;;
 	130) interrupted ;;
 	*) result="FAIL (exit status $status)" && FAILED=$((FAILED + 1)) ;;
 	esac

@@ -23,7 +23,7 @@ name=${build##*/}
 driver=${RUSTC%rustc}clippy-driver
 "$driver" --version >/dev/null 2>&1 || {
 	say "skipped: no $driver; install the clippy of $RUSTC ('make setup' does so on Debian)"
-	exit 77
+	exit 4
 }
 make_cache
 tree=$(readlink -f "$build/source")
