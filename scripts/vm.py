@@ -13,12 +13,10 @@ Exit status: the command's own, or
     99   the kernel reported a fault (the report is printed), or ended without a word
     124  the time limit was reached
     125  the VM could not be started
-    1    with --expect-report: no such report appeared (0 when one did)
 Environment: VM_ACCEL=kvm|tcg skips the search for the best one; BPF_ASYNC_CACHE is the cache's folder.
 """
 
 import argparse
-import re
 import signal
 import sys
 import termios
@@ -64,8 +62,6 @@ def parser():
     p.add_argument("--rwdir", action="append", default=[], metavar="DIR", help="what the guest writes here is kept")
     p.add_argument("--path", action="append", default=[], metavar="DIR", help="a folder that comes first in PATH")
     p.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for the command")
-    p.add_argument("--expect-report", nargs="?", const="", metavar="REGEX",
-                   help="succeed only if a report appeared, and REGEX, when given, is found in it")
     p.add_argument("--qemu", action="append", default=[], metavar="TEXT", help="more words for QEMU's command line")
     p.add_argument("--one-thread", action="store_true",
                    help="emulate all vCPUs in one thread: needed where the text of functions that other CPUs\n"
@@ -85,11 +81,6 @@ def parse(argv):
         p.error("--shell needs a terminal")
     if options.timeout is None:
         options.timeout = 0.0 if options.shell else 300.0
-    if options.expect_report is not None:
-        try:
-            re.compile(options.expect_report)
-        except re.error as error:
-            p.error(f"--expect-report: '{options.expect_report}' is no regular expression: {error}")
     return options
 
 
@@ -140,24 +131,10 @@ def show_tail(text):
         print(f"  {line.rstrip()}", file=sys.stderr)
 
 
-def expected(pattern, outcome):
-    for report in outcome.reports:
-        if re.search(pattern, report.text, re.MULTILINE):
-            say(f"expected report: {report.kind}: {report.first_line}")
-            return 0
-    what = f"report matching '{pattern}'" if pattern else "report"
-    others = "".join(f"; another one: {report.first_line}" for report in outcome.reports)
-    ending = f"the command's exit status was {outcome.status}" if outcome.ended else "the time limit was reached"
-    say(f"no {what} appeared, {ending}{others}")
-    return 1
-
-
 def verdict(options, outcome, console):
     """Says what went wrong and gives the exit status."""
     if LOW_RESOLUTION in outcome.text:
         say("the guest could not calibrate its timers (busy host?): they have low resolution in this run")
-    if options.expect_report is not None:
-        return expected(options.expect_report, outcome)
     for report in outcome.reports:
         say(f"the kernel reported a fault: {report.kind}: {report.first_line}")
         print(report.text, file=sys.stderr)

@@ -155,15 +155,6 @@ class Results(WithCache):
         self.assertEqual(status, 125)
         self.assertIn("no such option", err)
 
-    def test_expected_reports(self):
-        done = 'echo 3 > "$status"'
-        self.assertEqual(self.vm(self.play_report("WARN") + done, "--expect-report")[0], 0)
-        self.assertEqual(self.vm(self.play_report("WARN") + done, "--expect-report", r"WARNING: made/up\.c")[0], 0)
-        status, _, err = self.vm(self.play_report("WARN") + done, "--expect-report", "KASAN")
-        self.assertEqual(status, 1)
-        self.assertIn("no report matching 'KASAN' appeared, the command's exit status was 3; another one: WARNING", err)
-        self.assertEqual(self.vm(done, "--expect-report")[0], 1)
-
     def test_the_console_file(self):
         path = self.cache / "deep/console.log"
         self.assertEqual(self.vm('echo 0 > "$status"', "--console", str(path))[0], 0)
@@ -230,7 +221,6 @@ class BadInput(WithCache):
     def test_options(self):
         self.refused(says="either a command after -- or --shell", command=(), status=2)
         self.refused("--cpus", "0", says="0 is less than 1", status=2)
-        self.refused("--expect-report", "(", says="is no regular expression", status=2)
         self.refused("--shell", says="--shell needs a terminal", command=(), status=2, stdin=subprocess.DEVNULL)
 
     def test_accelerator(self):
