@@ -43,9 +43,8 @@ def check(table, root):
     pristine = tree.open_tree(root, table.kernels)
     failed = False
     for spec, problems in plan.check(table, pristine):
-        count = len(spec.wanted(pristine.series))
         if not problems:
-            print(f"{spec.path}: {count} anchors match once (kernel {pristine.version})")
+            print(f"{spec.path}: {len(spec.anchors)} anchors match once (kernel {pristine.version})")
         for problem in problems:
             failed = True
             print(problem, file=sys.stderr)

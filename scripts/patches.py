@@ -40,14 +40,10 @@ class GitTree:
 
     def __init__(self, git, commit):
         self.git, self.commit = git, commit
-        found = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)",
-                                self.read("Makefile") or b"", re.M))
-        numbers = [found.get(key, b"").decode() for key in (b"VERSION", b"PATCHLEVEL", b"SUBLEVEL")]
-        if not all(n.isdecimal() for n in numbers) or self.read("kernel/bpf/helpers.c") is None:
+        self.version, self.series = tree.version_of((self.read("Makefile") or b"").decode(errors="replace"))
+        if not self.version or self.read("kernel/bpf/helpers.c") is None:
             raise tree.TreeError(f"commit {commit} holds no kernel: give a git tree of Linux, "
                                  "whose objects are all there")
-        self.version = ".".join(numbers) + found.get(b"EXTRAVERSION", b"").decode()
-        self.series = (int(numbers[0]), int(numbers[1]))
 
     def read(self, relative):
         run = subprocess.run([*self.git, "cat-file", "blob", f"{self.commit}:{relative}"],

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REFERENCE = re.compile(r"\{([A-Za-z_]\w*)\}")
-CONDITION = re.compile(r"(>=|<)(\d+)\.(\d+)")
 
 
 class TableError(Exception):
@@ -31,17 +30,8 @@ class Anchor:
     pattern: re.Pattern
     where: str
     lines: tuple[str, ...]
-    kernel: str = ""
     function: re.Pattern | None = None
     through: re.Pattern | None = None
-
-    def applies(self, series):
-        """Whether this anchor is meant for the kernel series (major, minor)."""
-        if not self.kernel:
-            return True
-        sign, major, minor = CONDITION.fullmatch(self.kernel).groups()
-        bound = (int(major), int(minor))
-        return series >= bound if sign == ">=" else series < bound
 
     def block(self, match):
         """The lines to insert, with {group} replaced by what the pattern captured."""
@@ -101,14 +91,11 @@ class FileSpec:
     trace: re.Pattern
     anchors: tuple[Anchor, ...]
 
-    def wanted(self, series):
-        return [a for a in self.anchors if a.applies(series)]
-
-    def insert(self, text, series):
+    def insert(self, text):
         """`text` with all blocks inserted. MismatchError names every anchor that does not fit."""
         lines = text.split("\n")  # not splitlines(): kernel files contain form feeds
         after, before, instead, bad = {}, {}, {}, []
-        for anchor in self.wanted(series):
+        for anchor in self.anchors:
             hits = anchor.hits(lines)
             if len(hits) != 1:
                 bad.append(Mismatch(anchor, tuple(i + 1 for i, _ in hits)))
@@ -129,13 +116,12 @@ class FileSpec:
             out += before.get(index, []) + instead.get(index, [line]) + after.get(index, [])
         return "\n".join(out)
 
-    def remove(self, text, series):
+    def remove(self, text):
         """`text` without the blocks that stand exactly where insert() puts them."""
         lines = text.split("\n")
-        anchors = self.wanted(series)
         # The block nearest to its line first: blocks that share a line stand behind one another.
-        nearest_first = ([a for a in anchors if a.where == "after"]
-                         + [a for a in reversed(anchors) if a.where == "before"])
+        nearest_first = ([a for a in self.anchors if a.where == "after"]
+                         + [a for a in reversed(self.anchors) if a.where == "before"])
         for anchor in nearest_first:
             spots = []
             for index, match in anchor.hits(lines):
@@ -152,21 +138,21 @@ class FileSpec:
             if self.trace.search(line):
                 raise ForeignInsertionError(number, line)
 
-    def ensure(self, text, series):
+    def ensure(self, text):
         """`text` with the blocks: as it is when it has them already, else inserted.
 
         The proof of "already" is exact: taking our blocks out and inserting them again gives the
         same text. Whatever else bears a trace of ours is refused, never patched over.
         """
-        bare = self.remove(text, series)
+        bare = self.remove(text)
         if bare != text:
             try:
-                if self.insert(bare, series) == text:
+                if self.insert(bare) == text:
                     return text
             except MismatchError:
                 pass
         self.refuse_traces(text)
-        return self.insert(text, series)
+        return self.insert(text)
 
 
 @dataclass(frozen=True)
@@ -216,7 +202,7 @@ def _regex(text, where):
 
 def _anchor(path, trace, entry):
     name = entry["name"]
-    unknown = set(entry) - {"name", "pattern", "where", "lines", "kernel", *(() if trace else ("function", "through"))}
+    unknown = set(entry) - {"name", "pattern", "where", "lines", *(() if trace else ("function", "through"))}
     if unknown:
         raise ValueError(f'{path}: anchor "{name}": unknown key {min(unknown)}')
     pattern = _regex(entry["pattern"], f'{path}: anchor "{name}"')
@@ -229,11 +215,8 @@ def _anchor(path, trace, entry):
         raise ValueError(f'{path}: anchor "{name}": the pattern captures no {{{min(missing)}}}')
     if trace and not any(trace.search(line) for line in lines):
         raise ValueError(f'{path}: anchor "{name}": no inserted line matches the trace')
-    kernel = entry.get("kernel", "")
-    if kernel and not CONDITION.fullmatch(kernel):
-        raise ValueError(f'{path}: anchor "{name}": kernel must look like ">=7.3" or "<7.3"')
     function, through = (_regex(entry[key], f'{path}: anchor "{name}"') if key in entry else None
                          for key in ("function", "through"))
     if through and entry["where"] != "replace":
         raise ValueError(f'{path}: anchor "{name}": through needs where = "replace"')
-    return Anchor(name, pattern, entry["where"], lines, kernel, function, through)
+    return Anchor(name, pattern, entry["where"], lines, function, through)

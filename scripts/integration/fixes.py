@@ -41,7 +41,7 @@ def states(fixes, tree):
                 problems.append(f"{patch.name}: {spec.path}: no such file in kernel {tree.version}")
                 continue
             try:
-                new = spec.insert(old.decode("utf-8", "surrogateescape"), tree.series)
+                new = spec.insert(old.decode("utf-8", "surrogateescape"))
                 changed[spec.path] = new.encode("utf-8", "surrogateescape")
             except MismatchError as error:
                 problems += [f"{patch.name}: {spec.path}: {m} (kernel {tree.version})" for m in error.mismatches]

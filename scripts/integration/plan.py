@@ -71,7 +71,7 @@ def _changed(spec, tree, how):
     if content is None:
         return None, [f"{spec.path}: no such file in kernel {tree.version}"]
     try:
-        return _encode(how(_decode(content), tree.series)), []
+        return _encode(how(_decode(content))), []
     except MismatchError as error:
         return None, [f"{spec.path}: {mismatch} (kernel {tree.version})"
                       for mismatch in error.mismatches]
@@ -82,9 +82,9 @@ def _changed(spec, tree, how):
 
 def _pristine(spec):
     """insert() for a file that must not hold anything of ours."""
-    def how(text, series):
+    def how(text):
         spec.refuse_traces(text)
-        return spec.insert(text, series)
+        return spec.insert(text)
     return how
 
 

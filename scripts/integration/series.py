@@ -211,7 +211,7 @@ def states(patches, table, copies, tree):
             text = text.decode("utf-8", "surrogateescape")
             try:
                 specs[path].refuse_traces(text)
-                changed[path] = spec.insert(text, tree.series).encode("utf-8", "surrogateescape")
+                changed[path] = spec.insert(text).encode("utf-8", "surrogateescape")
             except ForeignInsertionError as error:
                 problems.append(f"{path}: holds insertions of ours already, {error}")
             except MismatchError as error:

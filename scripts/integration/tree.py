@@ -35,6 +35,16 @@ class Tree:
             raise TreeError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def version_of(makefile):
+    """("7.3.4", (7, 3)), or nothing and nothing, of the text of a kernel's Makefile."""
+    values = dict(re.findall(
+        r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", makefile, re.M))
+    numbers = [values.get(key, "") for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
+    if not all(number.isdecimal() for number in numbers):
+        return None, None
+    return ".".join(numbers) + values.get("EXTRAVERSION", ""), (int(numbers[0]), int(numbers[1]))
+
+
 def open_tree(root, kernels):
     """The kernel tree at `root`, or a TreeError: no kernel tree, or a series not in `kernels`."""
     root = Path(root)
@@ -46,14 +56,10 @@ def open_tree(root, kernels):
         makefile = (root / "Makefile").read_text(encoding="utf-8", errors="replace")
     except OSError:
         makefile = ""
-    values = dict(re.findall(
-        r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", makefile, re.M))
-    numbers = [values.get(key, "") for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
-    if not all(number.isdecimal() for number in numbers) or not (root / "kernel/bpf").is_dir():
+    version, series = version_of(makefile)
+    if not version or not (root / "kernel/bpf").is_dir():
         raise TreeError(f"{root}: not a kernel tree (no Makefile with VERSION and PATCHLEVEL, "
                         f"or no kernel/bpf): {hint}")
-    version = ".".join(numbers) + values.get("EXTRAVERSION", "")
-    series = (int(numbers[0]), int(numbers[1]))
     if series not in kernels:
         raise TreeError(f"{root}: kernel {version} is not supported: {hint}")
     return Tree(root, version, series)

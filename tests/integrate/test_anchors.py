@@ -31,7 +31,6 @@ class Table(TreeTest):
                 (r"'int f\(void", r"'int f(void", 'anchor "function": no regular expression'),
                 ('name = "end"', 'name = "first"', "two anchors"),
                 ('name = "end"', 'name = "end"\ntypo = 1', "typo"),
-                ('name = "end"', 'name = "end"\nkernel = "7.3"', "must look like"),
                 ('path = "kernel/bpf/code.c"', 'path = "../code.c"', "inside the kernel tree"),
                 ('path = "kernel/bpf/code.c"', 'path = "kernel/bpf/Kconfig"', "listed twice"),
                 ("[[file]]", "[[file", "not valid TOML")):
@@ -43,15 +42,6 @@ class Table(TreeTest):
     def test_missing_table(self):
         (self.source / "integration/anchors.toml").unlink()
         self.assertIn("cannot be read", self.refuse(self.tree))
-
-    def test_kernel_condition(self):
-        self.edit(self.source, "integration/anchors.toml",
-                  'name = "first"', 'name = "first"\nkernel = ">=7.3"')
-        self.edit(self.pristine, "Makefile", "PATCHLEVEL = 3", "PATCHLEVEL = 2")
-        self.succeed(self.tree)
-        self.succeed(self.pristine)
-        self.assertIn("OURS.h", (self.tree / "kernel/bpf/code.c").read_text())
-        self.assertNotIn("OURS.h", (self.pristine / "kernel/bpf/code.c").read_text())
 
 
 CODE = """int f(void)
@@ -126,11 +116,11 @@ class Edits(TreeTest):
     def mismatch(self, old, new, code=CODE):
         self.assertIn(old, EDITS)
         with self.assertRaises(MismatchError) as caught:
-            self.load(EDITS.replace(old, new)).insert(code, (7, 3))
+            self.load(EDITS.replace(old, new)).insert(code)
         return [(m.anchor.name, len(m.found)) for m in caught.exception.mismatches]
 
     def test_result(self):
-        self.assertEqual(self.load().insert(CODE, (7, 3)), CODE.replace(
+        self.assertEqual(self.load().insert(CODE), CODE.replace(
             "\tint n = h(1);\n\n\treturn 1;", "\tint n;\n\n\tn = h(2);\n\tn++;\n\treturn n;"))
 
     def test_line_of_two_functions(self):
@@ -170,7 +160,6 @@ class Edits(TreeTest):
 class Property(TreeTest):
     """Seeded random files and anchors, several at one line among them."""
 
-    SERIES = (7, 3)
     ROUNDS = 500
 
     def case(self, rng):
@@ -192,15 +181,15 @@ class Property(TreeTest):
         for seed in range(self.ROUNDS):
             with self.subTest(seed=seed):
                 text, spec = self.case(random.Random(seed))
-                result = spec.insert(text, self.SERIES)
+                result = spec.insert(text)
                 added = sum(len(anchor.lines) for anchor in spec.anchors)
                 self.assertEqual(len(result.split("\n")), len(text.split("\n")) + added)
                 # Inserted lines only: what was there is still there, in its order.
                 rest = iter(result.split("\n"))
                 self.assertTrue(all(line in rest for line in text.split("\n")))
                 # Exactly once, for ever.
-                self.assertEqual(spec.ensure(text, self.SERIES), result)
-                self.assertEqual(spec.ensure(result, self.SERIES), result)
+                self.assertEqual(spec.ensure(text), result)
+                self.assertEqual(spec.ensure(result), result)
 
     def test_any_doubled_or_missing_anchor_line_is_a_mismatch(self):
         for seed in range(self.ROUNDS):
@@ -211,7 +200,7 @@ class Property(TreeTest):
                     lines = text.split("\n")
                     lines[index:index + 1] = replacement
                     with self.subTest(seed=seed), self.assertRaises(MismatchError) as caught:
-                        spec.insert("\n".join(lines), self.SERIES)
+                        spec.insert("\n".join(lines))
                     self.assertIn(len(replacement),
                                   [len(m.found) for m in caught.exception.mismatches])
 

@@ -280,7 +280,7 @@ class RealFixes(unittest.TestCase):
             specs = [s for s in table.files if s.path in fixed]
             self.assertIn("kernel/bpf/helpers.c", [s.path for s in specs])
             for spec in specs:
-                spec.insert(fixed[spec.path].decode(), pristine.series)
+                spec.insert(fixed[spec.path].decode())
 
 
 class Real(unittest.TestCase):
@@ -321,7 +321,7 @@ class Real(unittest.TestCase):
             wanted = dict(self.copies)
             for spec in self.table.files:
                 text = pristine.read(spec.path).decode("utf-8", "surrogateescape")
-                wanted[spec.path] = spec.insert(text, pristine.series).encode("utf-8", "surrogateescape")
+                wanted[spec.path] = spec.insert(text).encode("utf-8", "surrogateescape")
             self.assertEqual([p for p in sorted({*last, *wanted}) if last.get(p) != wanted.get(p)], [])
 
 
