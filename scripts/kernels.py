@@ -3,6 +3,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import sys
@@ -39,6 +40,21 @@ def is_slow(args):
     return args.flavor in SLOW or args.arch != "x86_64"
 
 
+def grid(rows, right=()):
+    """Rows of text as a table; the columns with these numbers end at their right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(text.rjust(width) if i in right else text.ljust(width)
+                               for i, (text, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def write_json(path, data):
+    """All of it, or the file stays as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    new.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
 class Kernel:
     """The kernel that a command's arguments mean: --kernel-rust, --kernel-c, or the newest 7.3 in the cache."""
 
@@ -46,7 +62,8 @@ class Kernel:
         self.impl, self.arch = impl, args.arch
         given, suffix = getattr(args, f"kernel_{impl}"), "".join(f"-{word}" for word in words(args))
         names = re.compile(rf"7\.3(?:\.(\d+))?-{impl}{suffix}")
-        found = [(int(match[1] or 0), path) for path in (cache() / "build").glob("*") if (match := names.fullmatch(path.name))]
+        found = [(int(match[1] or 0), path) for path in (cache() / "build").glob("*")
+                 if (match := names.fullmatch(path.name))]
         hint = f"give its build folder with --kernel-{impl}" if given else "run '" + " ".join(
             ["make kernel", f"IMPL={impl}", *(f"{name}={word}" for name, word, usual in (
                 ("FLAVOR", args.flavor, "plain"), ("ARCH", args.arch, "x86_64")) if word != usual)]) + "' first"

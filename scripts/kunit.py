@@ -11,14 +11,13 @@ named here and the doctests are counted against the files of the work tree.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from kernels import ROOT
+from kernels import ROOT, write_json
 
 SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback"]
 SUITES_RUST = ["rust_hrtimer_raw", "rust_bpf_async", "rust_bpf_async_callback"]
@@ -62,27 +61,19 @@ def doctest_files():
 
 def judge(results, suites, files):
     """(passed, list of complaints)"""
-    passed, bad = 0, []
+    tests, bad = [], []
     for suite in suites:
-        tests = results.get(suite)
-        if not tests:
-            bad.append(f"{suite}: " + ("no test in it" if tests == [] else "not in this kernel"))
-        for name, ok, skipped in tests or []:
-            if ok and not skipped:
-                passed += 1
-            else:
-                bad.append(f"{suite}.{name}: " + ("skipped" if skipped else "failed"))
-    doctests = results.get(DOCTESTS) or []
+        found = results.get(suite)
+        if not found:
+            bad.append(f"{suite}: " + ("no test in it" if found == [] else "not in this kernel"))
+        tests += [(f"{suite}.{name}", *how) for name, *how in found or []]
     for file in files:
-        ours = [test for test in doctests if test[0].startswith(f"rust_doctest_kernel_{file}_")]
+        ours = [test for test in results.get(DOCTESTS) or [] if test[0].startswith(f"rust_doctest_kernel_{file}_")]
         if not ours:
             bad.append(f"doctests of {file}: none in this kernel")
-        for name, ok, skipped in ours:
-            if ok and not skipped:
-                passed += 1
-            else:
-                bad.append(f"{name}: " + ("skipped" if skipped else "failed"))
-    return passed, bad
+        tests += ours
+    failed = [f"{name}: " + ("skipped" if skipped else "failed") for name, ok, skipped in tests if skipped or not ok]
+    return len(tests) - len(failed), bad + failed
 
 
 def has(build, option):
@@ -116,9 +107,7 @@ def keep(build, passed, failed):
     """For make machines, if the folder's name says which kernel this is."""
     match = re.search(r"-(rust|c)((?:-[a-z0-9_]+)*)$", Path(build).name)
     if match:
-        path = ROOT / "out" / f"kunit-{match[1]}{match[2]}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"passed": passed, "failed": failed}) + "\n", encoding="utf-8")
+        write_json(ROOT / "out" / f"kunit-{match[1]}{match[2]}.json", {"passed": passed, "failed": failed})
 
 
 def main():

@@ -13,7 +13,7 @@ import json
 import re
 import sys
 
-from kernels import ROOT
+from kernels import ROOT, grid
 
 KINDS = ("selftests", "regress", "kunit")
 NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
@@ -59,11 +59,10 @@ def collect(files):
 
 def render(rows):
     columns = [("selftests", "c"), ("selftests", "rust"), ("regress", "c"), ("regress", "rust"), ("kunit", "rust")]
-    grid = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit"]]
+    lines = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit"]]
     order = [*(key for key in TITLES if key in rows), *sorted(key for key in rows if key not in TITLES)]
-    grid += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns)] for key in order]
-    widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in grid)
+    lines += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns)] for key in order]
+    return grid(lines)
 
 
 def main():

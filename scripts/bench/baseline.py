@@ -10,6 +10,8 @@ everything is within the 2 % all the same.
 
 import json
 
+from kernels import write_json
+
 from .counts import NOISE
 from .kernels import BenchError
 
@@ -32,11 +34,8 @@ def load(path):
 
 
 def save(path, environment, results):
-    data = {"environment": environment,
-            "operations": {name: result["median"] for name, result in results.items()}}
-    new = path.with_name(path.name + ".tmp")
-    new.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_json(path, {"environment": environment,
+                      "operations": {name: result["median"] for name, result in results.items()}})
 
 
 def compare(baseline, results):

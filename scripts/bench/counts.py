@@ -3,7 +3,7 @@
 
 import time
 
-from kernels import TITLES
+from kernels import TITLES, grid
 
 from .kernels import say
 
@@ -77,17 +77,10 @@ def row(operations, name, impls):
     return [*cells, op["what"]]
 
 
-def table(rows, numbers):
-    """Rows as text, those columns to the right."""
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(text.rjust(width) if i in numbers else text.ljust(width)
-                               for i, (text, width) in enumerate(zip(r, widths))).rstrip() for r in rows)
-
-
 def render(operations, impls):
     both = len(impls) > 1
     titles = [TITLES[impl] for impl in impls]
     rows = [["operation", *titles, *(["ratio", ""] if both else []), "floor",
              "above it " + "/".join(titles) if both else "above it", "what"]]
     rows += [row(operations, name, impls) for name in operations]
-    return table(rows, {1, 2, 3, 5, 6} if both else {1, 2, 3})
+    return grid(rows, {1, 2, 3, 5, 6} if both else {1, 2, 3})

@@ -10,10 +10,9 @@ hardware, and only where the host has as many CPUs.
 import os
 from statistics import median, quantiles
 
-from kernels import TITLES
+from kernels import TITLES, grid
 from vmlib import accel
 
-from .counts import table
 from .kernels import BenchError, say
 
 ROUNDS = 4
@@ -85,7 +84,7 @@ def render_throughput(results, impls):
         rows.append([label(name), *cells, f"more than the host's {results['host_cpus']} CPUs" if few else ""])
     return (f"Throughput ({results['accelerator'].upper()}, {results['rounds']} boots each in turns; "
             "± half of the interquartile range): reported, not judged\n"
-            + table(rows, range(1, len(impls) + (2 if both else 1))))
+            + grid(rows, range(1, len(impls) + (2 if both else 1))))
 
 
 def render_latency(results, impls):
@@ -96,4 +95,4 @@ def render_latency(results, impls):
         cells = [f"{found[impl][name][p]['median'] / 1000:.0f}" for impl in impls for p in ("p50", "p99")]
         rows.append([name, *cells, "expiry" if name.startswith("timer") else "wq start"])
     return ("Latency (medians of the boots): reported, not judged\n"
-            + table(rows, range(1, 2 * len(impls) + 1)))
+            + grid(rows, range(1, 2 * len(impls) + 1)))

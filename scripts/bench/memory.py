@@ -8,9 +8,8 @@ data are the symbols of the machinery in the object files.
 
 import re
 
-from kernels import TITLES
+from kernels import TITLES, grid
 
-from .counts import table
 from .kernels import BenchError, output
 from .symbols import llvm
 
@@ -110,4 +109,4 @@ def render(results, impls):
     line("text", lambda r: str(r["sizes"]["text"]), "functions of the implementation")
     line("data", lambda r: str(r["sizes"]["data"]), "its data, constants too")
     line("modules", lambda r: str(r["sizes"]["modules"]), "functions that only a module with callbacks of its own uses")
-    return table(rows, range(1, len(impls) + 1))
+    return grid(rows, range(1, len(impls) + 1))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """From 1000 to a million timers in one hash map: what each costs."""
 
-from kernels import TITLES
+from kernels import TITLES, grid
 
-from .counts import table
 from .kernels import BenchError
 
 SIZES = (1000, 10000, 100000, 1000000)
@@ -44,7 +43,7 @@ def render(results, impls):
             rows.append([phase, TITLES[impl], *(f"{values[str(size)]:.0f}" for size in SIZES),
                          f"{growth(values):.2f}", what])
     return ("Instructions for each of so many timers in one hash map\n"
-            + table(rows, range(2, len(SIZES) + 3)))
+            + grid(rows, range(2, len(SIZES) + 3)))
 
 
 def steeper(results):

@@ -4,6 +4,8 @@
 import json
 import time
 
+from kernels import write_json
+
 from .kernels import BenchError
 
 
@@ -26,12 +28,9 @@ def read(path):
 
 def write(path, data):
     """The file that was there goes to the history, under the time of its writing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".tmp")
-    new.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if path.is_file():
         old = path.parent / "bench-history"
         old.mkdir(exist_ok=True)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(path.stat().st_mtime))
         path.replace(old / f"{path.stem}-{stamp}.json")
-    new.replace(path)
+    write_json(path, data)

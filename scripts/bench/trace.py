@@ -18,9 +18,8 @@ from array import array
 from collections import Counter
 from statistics import median_low
 
-from kernels import ROOT, TITLES, cache
+from kernels import ROOT, TITLES, cache, grid
 
-from .counts import table
 from .kernels import BenchError, output, qemu_version, say, show
 from .symbols import OWN, Symbols, demangled
 
@@ -200,7 +199,7 @@ def render(operations, impls):
              for name, op in operations.items()]
     return ("Executed in one operation: locked instructions, shared cache lines written, allocations; in the\n"
             "machinery's own code, and with all of the kernel that it calls\n"
-            + table(rows, range(1, len(COLUMNS) + 1)))
+            + grid(rows, range(1, len(COLUMNS) + 1)))
 
 
 def render_profile(operations, name, impls):
@@ -210,4 +209,4 @@ def render_profile(operations, name, impls):
     names = dict.fromkeys(function for impl in impls for function in counts[impl])
     rows += [[function, *(str(counts[impl].get(function, 0)) for impl in impls)] for function in names]
     rows.append(["together", *(str(operations[name][impl]["instructions"]) for impl in impls)])
-    return f"{name}: instructions in each function\n" + table(rows, range(1, len(impls) + 1))
+    return f"{name}: instructions in each function\n" + grid(rows, range(1, len(impls) + 1))

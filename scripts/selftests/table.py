@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Results of one or two kernels: verdict, table, JSON."""
 
-import json
-import os
 import re
-from pathlib import Path
 
+import kernels
 from kernels import TITLES
 
 from .parse import Result
@@ -140,11 +138,9 @@ def _note(found):
 
 def render_own(tests, columns):
     """The table of this repository's tests as text, the reasons after it."""
-    grid = [["test", *(TITLES[impl] for impl in columns), "what"]]
-    grid += [[test.name, *(_cell(columns[impl].get(test.name)) for impl in columns),
-              test.what] for test in tests]
-    widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
-    out = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in grid]
+    out = [kernels.grid([["test", *(TITLES[impl] for impl in columns), "what"],
+                         *([test.name, *(_cell(columns[impl].get(test.name)) for impl in columns), test.what]
+                           for test in tests)])]
     for impl in columns:
         for test in tests:
             said = {}           # the same of a test and its subtest is said of the test
@@ -157,17 +153,10 @@ def render_own(tests, columns):
 
 def render(columns, built):
     """The table and what was built from what, as text."""
-    body = rows(columns)
-    head = ["test", *(TITLES[impl] for impl in columns), "reason"]
-    grid = [[name, *(cells[impl] for impl in columns), note] for name, cells, note in body]
-    widths = [max(len(row[i]) for row in [head, *grid]) for i in range(len(head) - 1)]
-
-    def line(row):
-        return "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)),
-                          row[-1]]).rstrip()
-
-    out = [line(head), line(["-" * width for width in widths] + ["-" * 6])]
-    out += [line(row) for row in grid]
+    body = [["test", *(TITLES[impl] for impl in columns), "reason"],
+            *([name, *(cells[impl] for impl in columns), note] for name, cells, note in rows(columns))]
+    rule = ["-" * max(len(row[i]) for row in body) for i in range(len(body[0]) - 1)] + ["-" * 6]
+    out = [kernels.grid([body[0], rule, *body[1:]])]
     for impl in columns:
         out += ["", f"{TITLES[impl]} kernel:"]
         width = max(len(key) for key in built[impl])
@@ -184,16 +173,11 @@ def counts(results):
 
 def write_json(path, columns, built, failures, tests=()):
     about = {test.name: {"what": test.what, "hazard": test.hazard} for test in tests}
-    data = {
+    kernels.write_json(path, {
         "ok": not failures,
         "problems": failures,
         "tests": {name: {**about.get(name, {}), **{impl: results[name].as_dict()
                          for impl, results in columns.items() if name in results}}
                   for name in dict.fromkeys(n for res in columns.values() for n in res)},
         "built": built,
-    }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f".{path.name}.tmp")
-    temp.write_text(json.dumps(data, indent=1) + "\n")
-    os.replace(temp, path)
+    })

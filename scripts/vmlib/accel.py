@@ -9,7 +9,7 @@ only when the same kernel then ran under TCG: the kernel may be what is broken.
 import json
 import os
 
-from kernels import cache
+from kernels import cache, write_json
 
 from . import VmError
 
@@ -40,10 +40,7 @@ def recall():
 
 
 def remember(works):
-    path = probe_file()
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.write_text(json.dumps({"machine": machine_key(), "works": works}) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_json(probe_file(), {"machine": machine_key(), "works": works})
 
 
 def choose(probe, say):
