@@ -32,36 +32,37 @@ inputs() {
 		echo "$RUSTC_FOUND $CLANG_FOUND $BINDGEN_VERSION $(pahole --version 2>&1)"
 		cat "$ROOT/integration/anchors.toml" "$SCRIPTS"/{kernel,config,tree,toolchain}.sh \
 			"$SCRIPTS/integrate.py" "$SCRIPTS"/integration/*.py
-		python3 -B -c '
-import sys
-sys.path.insert(0, sys.argv[1] + "/scripts")
-from integration import plan
-for path, content in plan.sources(sys.argv[1]).items():
-    sys.stdout.buffer.write(b"%s %d\n%s" % (path.encode(), len(content), content))' "$ROOT"
+		"$SCRIPTS/integrate.py" --list | sed -n 's/^copy *//p' | (cd "$ROOT" && xargs -d '\n' sha256sum)
 		[ -z "${KSRC:-}" ] || find "$KSRC/" -path "$KSRC/.git" -prune -o ! -type d -printf '%p %s %C@\n' | sort
 	} | sha256sum
+}
+
+# options FILE: the last word on each, as NAME=value.
+options() {
+	sed -nE 's/^# (CONFIG_[A-Za-z0-9_]+) is not set$/\1=n/; /^CONFIG_[A-Za-z0-9_]+=/p' "$1" |
+		tac | sort -t = -k 1,1 -s -u | sort
 }
 
 # Each option that was asked for and not taken, with what it is instead: a
 # dependency that is missing would otherwise be found only when a test fails.
 not_taken() {
-	awk '
-	function value(line) {
-		if (line ~ /^# CONFIG_[A-Za-z0-9_]+ is not set$/) { name = $2; return "n" }
-		if (line !~ /^CONFIG_[A-Za-z0-9_]+=/) { name = ""; return "" }
-		name = substr(line, 1, index(line, "=") - 1)
-		return substr(line, index(line, "=") + 1)
-	}
-	{ v = value($0) }
-	name == "" { next }
-	FNR == NR { asked[name] = v; next }
-	{ got[name] = v }
-	END {
-		for (name in asked) {
-			is = name in got ? got[name] : "n"
-			if (is != asked[name]) print name "=" asked[name] " (is " is ")"
-		}
-	}' "$1" "$2" | sort
+	local asked is
+	comm -23 <(options "$1") <(options "$2") | while read -r asked; do
+		is=$(grep "^${asked%%=*}=" "$2") || is="=n"
+		[ "$asked" = "${asked%%=*}=${is#*=}" ] || echo "$asked (is ${is#*=})"
+	done
+}
+
+# allnoconfig BUILD: what its fragments ask for. make leaves .config alone when
+# nothing changes, so that nothing is rebuilt.
+allnoconfig() {
+	KCONFIG_ALLCONFIG=$1/fragments KCONFIG_CONFIG=$1/.config.new \
+		"${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$1" allnoconfig || return
+	if cmp -s "$1/.config" "$1/.config.new"; then
+		rm "$1/.config.new"
+	else
+		mv "$1/.config.new" "$1/.config"
+	fi
 }
 
 # The first message of the compiler, not the last line of make.

@@ -44,8 +44,7 @@ cat >"$out/rustdoc" <<-EOF
 EOF
 chmod +x "$out/rustdoc"
 fragments >"$out/fragments"
-KCONFIG_ALLCONFIG=$out/fragments "${KMAKE[@]}" -C "$tree" O="$out" allnoconfig >"$log-config.log" 2>&1 ||
-	failed allnoconfig "$log-config.log"
+allnoconfig "$out" >"$log-config.log" 2>&1 || failed allnoconfig "$log-config.log"
 logged "docs: the crate" "$log-rustdoc.log" '  [A-Z]' -- \
 	"${KMAKE[@]}" -C "$tree" O="$out" -j"$(nproc)" RUSTDOC="$out/rustdoc" rustdoc || failed rustdoc "$log-rustdoc.log"
 

@@ -31,28 +31,20 @@ built_from() {
 	return 1
 }
 
-# make leaves .config alone when nothing changes, so that nothing is rebuilt.
 configure() {
 	local missing
 	fragments >"$build/fragments"
-	KCONFIG_ALLCONFIG=$build/fragments KCONFIG_CONFIG=$build/.config.new \
-		"${KMAKE[@]}" -C "$tree" O="$build" allnoconfig >"$LOGS/$name-config.log" 2>&1 || {
+	allnoconfig "$build" >"$LOGS/$name-config.log" 2>&1 || {
 		tail -n 15 "$LOGS/$name-config.log" >&2
 		die "the kernel cannot be configured, the log is $LOGS/$name-config.log" "see the message above"
 	}
-	missing=$(not_taken "$build/fragments" "$build/.config.new")
+	missing=$(not_taken "$build/fragments" "$build/.config")
 	[ -z "$missing" ] || {
 		say "$missing"
-		rm -f "$build/.config.new"
 		die "kernel $name did not take the options above" \
 			"'make doctor' says whether Rust is available; else a dependency is missing in config/${CONFIG_EXTRA:+ or $CONFIG_EXTRA}"
 	}
 	llvm_agrees || say "kernel: clang has LLVM $CLANG_MAJOR, rustc $RUSTC_LLVM: RUST_INLINE_HELPERS is off"
-	if cmp -s "$build/.config" "$build/.config.new"; then
-		rm "$build/.config.new"
-	else
-		mv "$build/.config.new" "$build/.config"
-	fi
 }
 
 # A new build folder begins as a copy of the other implementation's: the two
@@ -100,7 +92,6 @@ if [ $# = 0 ] && built_from "$from"; then
 	exit
 fi
 tree=$("$SCRIPTS/tree.sh")
-tree=${tree##*$'\n'}
 # Nothing may have changed while it was copied: else the stamp would be wrong.
 [ "$from" = "$(inputs)" ] || from=
 name=$(build_name "${tree##*/}")

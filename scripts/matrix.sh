@@ -61,13 +61,13 @@ wanted() {
 configure() {
 	local missing
 	fragments >"$out/fragments"
-	KCONFIG_ALLCONFIG=$out/fragments KCONFIG_CONFIG=$out/.config.new kmake allnoconfig >"$log" 2>&1 || return
-	missing=$(not_taken <(wanted) "$out/.config.new")
+	wanted >"$out/wanted"
+	allnoconfig "$out" >"$log" 2>&1 || return
+	missing=$(not_taken "$out/wanted" "$out/.config")
 	[ -z "$missing" ] || {
 		echo "error: not taken: ${missing//$'\n'/, }" >>"$log"
 		return 1
 	}
-	mv "$out/.config.new" "$out/.config"
 }
 
 kmake() { "${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$out" "$@"; }

@@ -11,6 +11,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/toolchain.sh"
+. "$SCRIPTS/config.sh"
 . "$SCRIPTS/steps.sh"
 find_toolchain
 WITH=patches ensure_setup || say "patches: note: going on with what is there"
@@ -112,13 +113,7 @@ configure() {
 	[ "$1" != none ] || build=$work/build-none
 	mkdir -p "$build"
 	fragments "$1" >"$build/fragments"
-	KCONFIG_ALLCONFIG=$build/fragments KCONFIG_CONFIG=$build/.config.new \
-		"${KMAKE[@]}" -C "$tree" O="$build" allnoconfig || return
-	if cmp -s "$build/.config" "$build/.config.new"; then
-		rm "$build/.config.new"
-	else
-		mv "$build/.config.new" "$build/.config"
-	fi
+	allnoconfig "$build"
 }
 
 # Always with the same options, else all that is in Rust is compiled again.

@@ -11,7 +11,6 @@
 # Debian's source never changes once it is unpacked: one copy does.
 from_debian() {
 	pristine=$("$SCRIPTS/source.sh")
-	pristine=${pristine##*$'\n'}
 	name=${pristine##*/linux-}
 	tree=$CACHE/trees/$name
 	lock "$tree.lock" "the tree $name"
