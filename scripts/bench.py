@@ -45,6 +45,7 @@ from bench.kernels import BenchKernel, say
 from kernels import ROOT, BuildError
 
 BASELINE = ROOT / "tests/bench/baseline.json"
+BOOTS = 2                           # of each kernel: their counts must be the same
 OPERATIONS = ROOT / "tests/bench/ops.h"
 
 
@@ -67,9 +68,9 @@ class Run:
     def counts(self):
         columns = {}
         for kernel in self.kernels:
-            columns[kernel.impl], found = counts.measure(kernel, self.args.only, self.args.boots)
+            columns[kernel.impl], found = counts.measure(kernel, self.args.only, BOOTS)
             self.problems += [f"two boots differ: {line}" for line in found]
-        self.data.update(boots=self.args.boots, operations=counts.collect(columns))
+        self.data.update(boots=BOOTS, operations=counts.collect(columns))
         self.tell(counts.render(self.data["operations"], self.impls))
 
     def trace(self):
@@ -109,15 +110,15 @@ def check(run):
     environment = run.data["kernels"][kernel.impl]
     results, different = counts.measure(kernel, [], 2 if run.args.renew else 1)
     if not run.args.renew:
-        status, lines = baseline.verdict(run.args.baseline, environment, results)
+        status, lines = baseline.verdict(BASELINE, environment, results)
         print("\n".join(lines))
         return status
     if different:
         print("\n".join(f"DIFFERENT: {line}" for line in different))
         print("FAIL: the counts of two boots differ, so the baseline stays as it was")
         return 1
-    baseline.save(run.args.baseline, environment, results)
-    print(f"OK: {len(results)} operations are the new {os.path.relpath(run.args.baseline)}; commit it")
+    baseline.save(BASELINE, environment, results)
+    print(f"OK: {len(results)} operations are the new {os.path.relpath(BASELINE)}; commit it")
     return 0
 
 
@@ -153,7 +154,7 @@ def measure(run, parts):
     whole = list(parts) == list(PARTS) and not args.only
     name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *kernels.words(args),
                      *([] if whole or (args.arch != "x86_64" and not args.only) else ["only"])])
-    path = Path(args.json) if args.json else ROOT / "out" / f"{name}.json"
+    path = ROOT / "out" / f"{name}.json"
     store.write(path, run.data)
     for plot in plots.write(path):
         say(f"plot: {os.path.relpath(plot)}")
@@ -168,21 +169,16 @@ def arguments(argv):
                         help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
     parser.add_argument("--profile", action="append", default=[], metavar="NAME",
                         help="of this operation, the instructions in each function; may be repeated")
-    parser.add_argument("--boots", type=int, default=2, metavar="N", help="of each kernel (default 2)")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
-    parser.add_argument("--json", metavar="FILE", help="where the results go")
     parser.add_argument("--dry-run", action="store_true", help="look at the arguments, no more")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--check", action="store_true", help="compare the counts with the baseline")
     one.add_argument("--renew", action="store_true", help="make the counts the new baseline")
     one.add_argument("--diff", nargs="*", type=Path, metavar="FILE",
                      help="name what changed between these two files, or between the last two")
-    parser.add_argument("--baseline", type=Path, default=BASELINE, metavar="FILE", help=f"(default {BASELINE.name})")
     args = parser.parse_args(argv)
     args.flavor = "plain"       # other kernels' instructions are not what counts
-    if args.boots < 1:
-        parser.error("--boots is a number from 1")
     if args.diff and len(args.diff) != 2:
         parser.error("--diff takes two files, the earlier one first, or none")
     if (args.check or args.renew) and (args.impl != "rust" or args.only):
@@ -211,8 +207,7 @@ def summary(run, path):
     operations = run.data.get("operations", {})
     words = []
     if operations:
-        boots = f"{run.args.boots} boots each" if run.args.boots > 1 else "one boot each"
-        words.append(f"{len(operations)} operations, {boots}")
+        words.append(f"{len(operations)} operations, {BOOTS} boots each")
         if len(run.impls) > 1:
             words.append(f"Rust takes more instructions in {len(counts.slower(operations))} of them")
     words.append(f"{sum(run.data['seconds'].values()):.0f} s")
