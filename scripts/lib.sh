@@ -191,10 +191,9 @@ build_name() {
 # bpf_tools BUILD: the folder of bpftool and libbpf of the source that kernel was
 # built from, as selftests.py names it.
 bpf_tools() {
-	python3 -c '
-import os, sys, zlib
-tree = os.path.realpath(sys.argv[2] + "/source")
-print(f"{sys.argv[1]}/selftests/tools-{os.path.basename(tree)}-{zlib.crc32(tree.encode()):08x}")' "$CACHE" "$1"
+	local tree
+	tree=$(readlink -m "$1/source")
+	echo "$CACHE/selftests/tools-${tree##*/}-$(sha256sum <<<"$tree" | cut -c 1-8)"
 }
 
 # kernel_version FOLDER: what its Makefile says, or nothing. `make
@@ -217,6 +216,9 @@ check_source() {
 	[ "$(cut -d. -f1,2 <<<"$version")" = "$KERNEL_SERIES" ] ||
 		die "KSRC=$KSRC is Linux $version, which is not supported" "use a Linux $KERNEL_SERIES source"
 }
+
+# our_git ARGUMENTS...: without the user's own settings.
+our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
 
 # Install what is missing, once for a whole chain of scripts.
 ensure_setup() {

@@ -14,8 +14,6 @@ mails=("$work/mails$suffix"/*.patch)
 export GIT_COMMITTER_NAME=bpf-async GIT_COMMITTER_EMAIL=bpf-async@localhost
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
 
-# Without the user's own settings.
-our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
 in_repo() { our_git --git-dir="$repo" "$@"; }
 in_tree() { our_git -C "$tree" "$@"; }
 

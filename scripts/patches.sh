@@ -11,9 +11,6 @@
 
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
 
-# Without the user's own settings.
-our_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"; }
-
 # Debian's source as a commit that is the same wherever it is made. One pack
 # instead of a file for each file: that is what the threshold does.
 from_source() {

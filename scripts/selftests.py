@@ -69,8 +69,8 @@ def run_one(impl, args):
         if args.own:
             chosen, absent = for_arch(choose_own(catalog.own(slow), args.only), args.arch)
         else:
-            chosen, absent, sample = choose(catalog.tests(header, slow), absent,
-                                            tests.folder / "samples/rust" / catalog.SAMPLE if impl == "rust" else None, args.only)
+            sample = tests.folder / "samples/rust" / catalog.SAMPLE if impl == "rust" else None
+            chosen, absent, sample = choose(catalog.tests(header, slow), absent, sample, args.only)
         results = {name: Result("left out", why) for name, why in absent.items()}
         results.update(run.Runner(tests.image, tests.out, chosen, cache() / "logs", label, sample,
                                   args.cpus, slow, say, impl, args.append, environment(chosen),

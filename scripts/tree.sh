@@ -1,10 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# [KSRC=/path] tree.sh: makes or refreshes the work tree, a copy
-# of the kernel's source with our files in it; its path is the last line of
-# stdout. Only files whose content changes get a new time stamp, so a build of
-# the tree goes on where it was.
+# [KSRC=/path] tree.sh: makes or refreshes the work tree, a copy of the kernel's
+# source with our files in it; prints its path. Only files whose content changes
+# get a new time stamp, so a build of the tree goes on where it was.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -61,12 +60,8 @@ from_user() {
 # The files of an earlier integration, as rsync's patterns.
 ours() {
 	echo '/.bpf-async-manifest'
-	[ ! -f "$1/.bpf-async-manifest" ] || python3 -c '
-import json, re, sys
-manifest = json.load(open(sys.argv[1]))
-for path in sorted({*manifest["copied"], *manifest["changed"]}):
-    print("/" + re.sub(r"([*?\[\\])", r"\\\1", path))
-' "$1/.bpf-async-manifest"
+	[ ! -f "$1/.bpf-async-manifest" ] ||
+		sed -n 's/^  "\(.*\)": ".*/\/\1/p' "$1/.bpf-async-manifest" | sed 's/[*?[\]/\\&/g'
 }
 
 check_source

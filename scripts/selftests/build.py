@@ -2,12 +2,12 @@
 """Build the chosen selftests for one kernel, and say what was built from what."""
 
 import contextlib
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import time
-import zlib
 
 from kernels import ROOT, SCRIPTS, BuildError, Kernel, cache, locked
 
@@ -36,7 +36,8 @@ class Tests(Kernel):
         super().__init__(impl, args)
         self.out = cache() / "selftests" / self.label
         # Trees of one version can differ: each has its own bpftool and libbpf.
-        self.tools = cache() / "selftests" / f"tools-{self.tree.name}-{zlib.crc32(str(self.tree).encode()):08x}"
+        self.tools = cache() / "selftests" / "-".join(
+            ("tools", self.tree.name, hashlib.sha256(f"{self.tree}\n".encode()).hexdigest()[:8]))
 
     def say(self, text):
         say(f"{self.label}: {text}")
