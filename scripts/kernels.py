@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which kernel is meant: its build folder, checked. And what the commands in Python share: the cache, how they end."""
 
+import argparse
 import contextlib
 import fcntl
 import json
@@ -29,6 +30,17 @@ def cache():
 def add_arguments(parser):
     parser.add_argument("--flavor", choices=FLAVORS, default="plain", help="of the kernel (default: plain)")
     parser.add_argument("--arch", choices=(*IMAGES,), default="x86_64", help="its machine (default: x86_64)")
+
+
+def at_least(smallest, type_=int):
+    """For an argument that is a number."""
+    def check(text):
+        number = type_(text)
+        if number < smallest:
+            raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
+        return number
+    check.__name__ = "number"
+    return check
 
 
 def words(args):

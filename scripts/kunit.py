@@ -4,7 +4,7 @@
 two on a kernel with debug objects (see boots()). On PREEMPT_RT the doctests are
 left out: one of the kernel's own takes a spinlock with interrupts disabled.
 
-    kunit.py --kernel FOLDER [--c] [--timeout S]
+    kunit.py --kernel FOLDER [--c]
 
 A suite that is missing, empty, failed or skipped is a failure: the suites are
 named here and the doctests are counted against the files of the work tree.
@@ -98,7 +98,7 @@ def run(args, suites, words):
     with tempfile.NamedTemporaryFile("w+") as out:
         status = subprocess.run(
             [sys.executable, ROOT / "scripts" / "vm.py", "--kernel", args.kernel,
-             "--append", f"kunit.enable=1 {words}".strip(), "--timeout", args.timeout, "--", guest],
+             "--append", f"kunit.enable=1 {words}".strip(), "--timeout", "600", "--", guest],
             stdout=out, check=False).returncode
         return status, Path(out.name).read_text()
 
@@ -114,7 +114,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kernel", required=True, help="the build folder")
     parser.add_argument("--c", action="store_true", help="a kernel with the switch off")
-    parser.add_argument("--timeout", default="600")
     args = parser.parse_args()
 
     suites = SUITES + ([] if args.c else SUITES_RUST)

@@ -1,20 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Sizes of the Rust implementation, C beside it, and some of the kernel's own Rust files.
+"""Sizes of the Rust implementation, C beside it, and some of the kernel's own Rust files, in the tree of make tree.
 
-    stats.py [TREE]
-
-TREE is a kernel tree with our files in it (default: that of make tree). Code lines are those that are neither blank nor
-comment; tests, that is from the first kunit_tests on, do not count. The C code is what
-CONFIG_BPF_ASYNC_RUST leaves out of kernel/bpf/helpers.c. Text is counted in the vmlinux of the kernels
-that make kernel has built, without what KUnit and doctests add.
+Code lines are those that are neither blank nor comment; tests, that is from the first kunit_tests on, do not count.
+The C code is what CONFIG_BPF_ASYNC_RUST leaves out of kernel/bpf/helpers.c. Text is counted in the vmlinux of the
+kernels that make kernel has built, without what KUnit and doctests add.
 """
 
-import argparse
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from kernels import cache
 
@@ -80,30 +75,27 @@ def text_bytes(build, pattern):
     return sum(int(s[1], 16) for s in symbols if len(s) == 4 and s[2] in "tT" and pattern.match(s[3]))
 
 
-def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path, nargs="?")
-    args = parser.parse_args(argv)
-    args.tree = args.tree or max(cache().glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
-    if not args.tree or not (args.tree / BPF[0]).is_file():
-        sys.exit(f"error: there is no tree with our files in {args.tree or cache()}; run 'make tree' first")
-    built = {impl: cache() / "build" / f"{args.tree.name}-{impl}" for impl in ("c", "rust")}
-    args.kernel_c, args.kernel_rust = ((path if (path / "vmlinux").is_file() else None) for path in built.values())
-    domain = [args.tree / "rust/kernel/bpf/domain.rs"]
+def main():
+    tree = max(cache().glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
+    if not tree or not (tree / BPF[0]).is_file():
+        sys.exit(f"error: there is no tree with our files in {tree or cache()}; run 'make tree' first")
+    kernel_c, kernel_rust = ((path if (path / "vmlinux").is_file() else None) for path in
+                             (cache() / "build" / f"{tree.name}-{impl}" for impl in ("c", "rust")))
+    domain = [tree / "rust/kernel/bpf/domain.rs"]
     row = "{:<22} {:>5} {:>9} {:>10} {:>6} {:>8} {:>6}".format
     print(row("", "files", "functions", "code lines", "unsafe", "per 100", "text"))
-    region = c_regions(args.tree)
+    region = c_regions(tree)
     names = re.findall(r"^(?:static |__bpf_kfunc |BPF_CALL_\d\()?[\w \*]*?(\w+)(?:\(|, )[^;{]*\)\n\{", region, flags=re.MULTILINE)
     c_text = "-"
-    if args.kernel_c:
-        c_text = text_bytes(args.kernel_c, re.compile("(" + "|".join(map(re.escape, names)) + r")$"))
+    if kernel_c:
+        c_text = text_bytes(kernel_c, re.compile("(" + "|".join(map(re.escape, names)) + r")$"))
     print(row("C, helpers.c", 1, region.count("\n{\n"), len(code(region)), "-", "-", c_text))
     ours = {}
     for title, paths in {"Rust, bpf/": BPF, DOMAIN: domain, **OTHERS}.items():
-        files, functions, lines, unsafe = rust(args.tree, paths)
+        files, functions, lines, unsafe = rust(tree, paths)
         text = "-"
-        if args.kernel_rust and title in TEXT:
-            text = text_bytes(args.kernel_rust, TEXT[title])
+        if kernel_rust and title in TEXT:
+            text = text_bytes(kernel_rust, TEXT[title])
         print(row(title, files, functions, lines, unsafe, f"{100 * unsafe / max(lines, 1):.1f}", text))
         ours[title] = {"files": files, "functions": functions, "code lines": lines, "text": text}
     print(row("budget of bpf/", *(BUDGET[what] for what in ("files", "functions", "code lines")), "", "", BUDGET["text"]))
@@ -114,4 +106,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

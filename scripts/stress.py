@@ -111,24 +111,14 @@ def follow(command, silence):
     return log, TIMEOUT if hung.is_set() else vm.returncode
 
 
-def number(smallest):
-    def check(text):
-        value = int(text, 0)
-        if value < smallest:
-            raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
-        return value
-    check.__name__ = "number"
-    return check
-
-
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c"), default="rust")
     kernels.add_arguments(parser)
     parser.add_argument("--kernel", metavar="DIR", help="its build folder (default: the newest 7.3 in the cache)")
-    parser.add_argument("--seconds", type=number(1), default=60)
-    parser.add_argument("--seed", type=number(0), help="repeats a load")
-    parser.add_argument("--cpus", type=number(4), default=4, help="of the virtual machine, 4 or more")
+    parser.add_argument("--seconds", type=kernels.at_least(1), default=60)
+    parser.add_argument("--seed", type=kernels.at_least(0), help="repeats a load")
+    parser.add_argument("--cpus", type=kernels.at_least(4), default=4, help="of the virtual machine, 4 or more")
     return parser.parse_args(argv)
 
 

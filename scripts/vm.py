@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from console import find_reports, read_console
-from kernels import cache
+from kernels import at_least, cache
 from vmlib import VmError, accel
 from vmlib.cmdline import find_image, is_arm64, qemu_command
 from vmlib.guest import GuestFiles
@@ -40,20 +40,10 @@ def say(text):
     print(f"vm: {text}", file=sys.stderr, flush=True)
 
 
-def at_least(smallest, type_):
-    def check(text):
-        number = type_(text)
-        if number < smallest:
-            raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
-        return number
-    check.__name__ = "number"
-    return check
-
-
 def parser():
     p = argparse.ArgumentParser(prog="vm.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kernel", required=True, metavar="PATH", help="an image, or a kernel's build folder")
-    p.add_argument("--cpus", type=at_least(1, int), default=2, metavar="N")
+    p.add_argument("--cpus", type=at_least(1), default=2, metavar="N")
     p.add_argument("--mem", default="2G", metavar="SIZE")
     p.add_argument("--append", default="", metavar="TEXT", help="more words for the kernel's command line")
     p.add_argument("--timeout", type=at_least(0, float), metavar="S",

@@ -12,7 +12,6 @@ left are the object, the map, other objects and the kernel's global data.
 """
 
 import re
-import struct
 import subprocess
 from array import array
 from collections import Counter
@@ -169,8 +168,6 @@ def measure(kernel, built):
     path = folder / "trace.bin"
     rows = kernel.boot("trace", ["trace"], qemu=[f"-plugin {built},out={path}"])
     words = array("Q")
-    if words.itemsize != struct.calcsize("Q"):
-        raise BenchError("this Python has no 64-bit arrays; take another one")
     data = path.read_bytes()
     path.unlink()
     words.frombytes(data[:len(data) // 8 * 8])
