@@ -58,7 +58,7 @@ check_files() {
 			[ -f "$tests/${name%%-weak*}.litmus" ] || result "$name" "a strong one" none
 		fi
 		grep -qx "C $name" "$tests/$name.litmus" || result "$name" "its name" another
-		grep -qx " \* Must be: $(expected "$name")\." "$tests/$name.litmus" ||
+		grep -qx " \* Result: $(expected "$name")" "$tests/$name.litmus" ||
 			result "$name" "its result" another
 	done
 }
