@@ -138,12 +138,12 @@ class Edits(TreeTest):
 
     def test_through(self):
         spec = self.load(THROUGH)
-        self.assertEqual(spec.insert(CODE, (7, 3)), CODE.replace("\tint n = h(1);\n\n\treturn 1;", "\treturn 2;"))
+        self.assertEqual(spec.insert(CODE), CODE.replace("\tint n = h(1);\n\n\treturn 1;", "\treturn 2;"))
         for code in (CODE.replace("1;\n}\n", "1;\n}\n\treturn 1;\n").replace("\n\n\treturn 1;", "\n"), EDITS):
             with self.assertRaises(MismatchError):
-                spec.insert(code, (7, 3))
+                spec.insert(code)
         with self.assertRaises(MismatchError):
-            self.load(THROUGH + EDITS[EDITS.index("\n[[file.anchor]]"):]).insert(CODE, (7, 3))
+            self.load(THROUGH + EDITS[EDITS.index("\n[[file.anchor]]"):]).insert(CODE)
         with self.assertRaisesRegex(TableError, "through needs"):
             self.load(THROUGH.replace('"replace"', '"after"'))
 
