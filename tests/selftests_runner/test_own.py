@@ -57,6 +57,17 @@ class Problems(unittest.TestCase):
         for status in ("fail", "crash", "hang", "skip", "known"):
             self.assertEqual(len(self.problems(own(), Result("pass"), Result(status, "why"))), 1, status)
 
+    def test_what_c_refuses(self):
+        columns = {"c": parse.Stream([own(), own("y")])}
+        for line in ("@@begin x 1", "bpf_timer cannot be used for PREEMPT_RT.", "x:FAIL:load", "#1 x:FAIL", "@@end x 1 1",
+                     "@@begin y 1", "y:FAIL:load", "#1 y:FAIL", "@@end y 1 1"):
+            columns["c"].feed(line + "\n")
+        results = columns["c"].results
+        command.leave_out_refused(results)
+        self.assertEqual([results[name].status for name in "xy"], ["left out", "fail"])
+        self.assertEqual(self.problems(own(c_says=("int3",)), results["x"], Result("pass")), [])
+        self.assertEqual(len(self.problems(own(), results["x"], Result("fail", "why"))), 1)
+
     def test_what_did_not_run(self):
         self.assertEqual(len(table.own_problems([own()], {"c": {}, "rust": {}})), 2)
         self.assertEqual(len(table.own_problems([own()], {"rust": {}})), 1)
