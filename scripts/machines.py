@@ -19,7 +19,7 @@ KINDS = ("selftests", "regress", "kunit")
 NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
 TITLES = {
     "": "x86-64", "debug": "x86-64, debug (KASAN, lockdep ...)", "kcsan": "x86-64, KCSAN",
-    "rt": "x86-64, PREEMPT_RT", "cfi": "x86-64, CFI", "up": "x86-64, SMP=n",
+    "rt": "x86-64, PREEMPT_RT", "cfi": "x86-64, CFI", "cfi-cfi-kcfi": "x86-64, CFI, cfi=kcfi", "up": "x86-64, SMP=n",
     "cpus1": "x86-64, one CPU", "cpus1-nolapic": "x86-64, one CPU, no irq_work interrupt",
     "arm64": "arm64",
 }

@@ -8,22 +8,26 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA
+unset KSRC CONFIG_EXTRA SERIES
 export IMPL=both FLAVOR=plain ARCH=x86_64
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test-all.txt
-PARTS=(arm64 rt cfi up nolapic clients matrix patches)
+PARTS=(arm64 rt cfi up nolapic debug clients matrix patches)
 
 read -ra parts <<<"${ONLY:-${PARTS[*]}}"
 for part in "${parts[@]}"; do
 	[[ " ${PARTS[*]} " == *" $part "* ]] ||
 		die "there is no part '$part'" "take some of: ${PARTS[*]}"
 done
+# Matrix and patches have an ONLY of their own.
+unset ONLY
 : >"$STEPS_FILE"
 ARCH=arm64 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
-selftests() { "$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$(built c)" --kernel-rust "$(built rust)"; }
+selftests() {
+	"$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$(built c)" --kernel-rust "$(built rust)" "$@"
+}
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
 
 # kernels NAME: both, and what runs on each machine and flavour.
@@ -40,14 +44,21 @@ for part in "${parts[@]}"; do
 	FLAVOR=plain ARCH=x86_64
 	case $part in
 	arm64) ARCH=arm64 && kernels "$part" ;;
-	rt | cfi | up) FLAVOR=$part && kernels "$part" ;;
+	rt | up | debug) FLAVOR=$part && kernels "$part" ;;
+	cfi)
+		FLAVOR=cfi && kernels "$part"
+		step "selftests: cfi=kcfi" selftests --append cfi=kcfi
+		;;
 	nolapic)
 		step "hazards: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
 		step "hazards: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/target.sh" regress
 		;;
 	clients) step "clients" "$SCRIPTS/clients.sh" ;;
-	matrix) step "matrix" env ONLY= "$SCRIPTS/matrix.sh" ;;
-	patches) step "patches" env CHECK=1 "$SCRIPTS/patches.sh" ;;
+	matrix) step "matrix" "$SCRIPTS/matrix.sh" ;;
+	patches)
+		step "patches" env CHECK=1 "$SCRIPTS/patches.sh"
+		step "patches: c-fixes" env CHECK=1 SERIES=c-fixes "$SCRIPTS/patches.sh"
+		;;
 	esac
 done
 finish
