@@ -100,7 +100,7 @@ CONFIG_LINE := $(shell $(CLANG) --version | head -n1) | $(TESTS) $(OWN_C) | $(CF
 $(OUT)/config: FORCE
 	@mkdir -p $(OUT)/prog_tests
 	@printf '%s\n' '$(CONFIG_LINE)' > $@.tmp
-	@cmp -s $@.tmp $@ || mv $@.tmp $@
+	@cmp -s $@.tmp $@ || { rm -f $(OUT)/*.d && mv $@.tmp $@; }
 FORCE:
 
 # --- generated headers ------------------------------------------------------
@@ -191,4 +191,8 @@ $(OUT)/%.ko: $(OWN)/test_kmods/%.c $(KERNEL)/vmlinux $(OUT)/config
 	+@$(MAKE) -s -C $(KERNEL) M=$(OUT)/kmod-$* modules
 	@cp $(OUT)/kmod-$*/$*.ko $@.tmp && mv $@.tmp $@
 
+# With another configuration line all of it is compiled again, and what it depended on
+# may have been in another clone.
+ifeq ($(strip $(file < $(OUT)/config)),$(strip $(CONFIG_LINE)))
 -include $(wildcard $(OUT)/*.d)
+endif
