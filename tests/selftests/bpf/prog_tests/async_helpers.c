@@ -35,7 +35,11 @@ static bool have_module(void)
 	       ASSERT_OK(load_module("bpf_async_test.ko", false), "load bpf_async_test.ko");
 }
 
-/* /proc/allocinfo: "BYTES CALLS FILE:LINE func:NAME", where CALLS are live objects. */
+/*
+ * /proc/allocinfo: "BYTES CALLS FILE:LINE func:NAME", where CALLS are live objects.
+ * Without CONFIG_MEM_ALLOC_PROFILING they cannot be counted, and programs and maps
+ * are all that is looked for.
+ */
 static long live_objects(void)
 {
 	FILE *f = fopen("/proc/allocinfo", "r");
@@ -90,14 +94,24 @@ static bool has_failed(void)
 	       (env.subtest_state && env.subtest_state->error_cnt);
 }
 
+static int expired_holds(void)
+{
+	char text[16];
+
+	return async_read("expired", text, sizeof(text)) ? -1 : atoi(text);
+}
+
 void async_test(void (*test)(void))
 {
 	struct async_counts before;
+	int expired;
 
 	if (!have_module())
 		return;
+	expired = expired_holds();
 	before = async_count();
 	test();
+	ASSERT_EQ(expired_holds(), expired, "holds that ended by themselves");
 	if (!has_failed())
 		async_nothing_left(&before);
 }
@@ -113,13 +127,24 @@ bool async_needs_cpus(int n)
 
 bool async_needs_cmdline(const char *words)
 {
-	char text[4096];
+	char text[4096], all[256], *word, *at = all;
 
-	if (read_text("/proc/cmdline", text, sizeof(text)) > 0 && strstr(text, words))
-		return true;
+	snprintf(all, sizeof(all), "%s", words);
+	if (read_text("/proc/cmdline", text, sizeof(text)) > 0) {
+		while ((word = strsep(&at, " ")) && strstr(text, word))
+			;
+		if (!word)
+			return true;
+	}
 	printf("SKIP: the kernel was booted without %s\n", words);
 	test__skip();
 	return false;
+}
+
+bool async_sysctl(const char *path, const char *value, char *old, size_t size)
+{
+	return ASSERT_GT(read_text(path, old, size), 0, path) &&
+	       ASSERT_GE(write_sysctl(path, value), 0, path);
 }
 
 void async_pause(void)

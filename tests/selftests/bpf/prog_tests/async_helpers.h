@@ -61,6 +61,8 @@ void async_test(void (*test)(void));
 /* False, and the test is skipped, unless the machine has them. */
 bool async_needs_cpus(int n);
 bool async_needs_cmdline(const char *words);
+/* Sets it; what it was is in old, to be set again. */
+bool async_sysctl(const char *path, const char *value, char *old, size_t size);
 
 void async_pause(void);
 void async_sync_rcu(void);

@@ -55,9 +55,9 @@ static void start_in_start(__u32 mode)
 	for (i = 0; i < 2; i++)
 		run(skel, skel->progs.start, i);
 	skel->bss->on = MODE_OFF;
-	printf("%lu starts seen, %lu begot\n", skel->bss->hits, skel->bss->chain);
+	printf("%lu starts seen, %lu caused\n", skel->bss->hits, skel->bss->chain);
 	if (!ASSERT_GT(skel->bss->hits, 0, "runs in the tracepoint") ||
-	    !ASSERT_LT(skel->bss->chain, CHAIN_LIMIT, "starts that other starts begot"))
+	    !ASSERT_LT(skel->bss->chain, CHAIN_LIMIT, "starts that other starts caused"))
 		goto out;
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(run(skel, skel->progs.is_armed, i), 1, "the timer is armed");

@@ -71,8 +71,10 @@ static void load_and_run(void)
 {
 	struct async_script *sk = script_load(PROG_A);
 
-	if (sk)
+	if (sk) {
 		with_script(sk);
+		ASSERT_EQ(sk->bss->expired, 0, "waits that ended by themselves");
+	}
 	script_unload(sk);
 }
 

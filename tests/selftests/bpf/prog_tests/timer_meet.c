@@ -9,6 +9,8 @@
 #include "async_helpers.h"
 #include "timer_meet.skel.h"
 
+#define RATE		"/proc/sys/kernel/perf_event_max_sample_rate"
+#define PERCENT	"/proc/sys/kernel/perf_cpu_time_max_percent"
 #define CPUS	3	/* from 1 on: 0 looks on */
 #define STARTS	20000	/* on each CPU */
 #define STARTS_DEBUG	500	/* where each takes so long that few meet */
@@ -54,6 +56,7 @@ static void meet(void)
 	struct timer_meet *skel = timer_meet__open_and_load();
 	struct bpf_link *link[CPUS + 1] = {}, *late[CPUS + 1] = {};
 	pthread_t thread[CPUS + 1] = {};
+	char rate[32] = "", percent[32] = "";
 	struct async_function f;
 	bool done = false;
 	int i, cpu;
@@ -71,8 +74,9 @@ static void meet(void)
 		}
 	}
 	/* So that the kernel does not slow the events down. */
-	write_sysctl("/proc/sys/kernel/perf_event_max_sample_rate", "1000000");
-	write_sysctl("/proc/sys/kernel/perf_cpu_time_max_percent", "0");
+	if (!async_sysctl(RATE, "1000000", rate, sizeof(rate)) ||
+	    !async_sysctl(PERCENT, "0", percent, sizeof(percent)))
+		goto out;
 	async_pin(0);
 	over = false;
 	for (cpu = 1; cpu <= CPUS; cpu++) {
@@ -103,6 +107,11 @@ out:
 		if (thread[cpu])
 			pthread_join(thread[cpu], NULL);
 	}
+	/* In this order: with 0 percent the rate cannot be set. */
+	if (*percent)
+		write_sysctl(PERCENT, percent);
+	if (*rate)
+		write_sysctl(RATE, rate);
 	timer_meet__destroy(skel);
 }
 

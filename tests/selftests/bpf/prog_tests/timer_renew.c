@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Starts that beget starts, each of a timer that did not exist before: H37. On
- * PREEMPT_RT no such start can beget another one, as its init is refused.
+ * Starts that cause starts, each of a timer that did not exist before: H37. On
+ * PREEMPT_RT no such start can cause another one, as its init is refused.
  */
 #include "async_helpers.h"
 #include "timer_renew.skel.h"
@@ -47,8 +47,8 @@ static void renew(void)
 		goto out;
 	}
 	if (!ASSERT_TRUE(g->hits >= ROUNDS || g->longest >= CHAIN_LIMIT, "starts are seen") ||
-	    !ASSERT_GT(g->longest, 0, "starts that begot another one") ||
-	    !ASSERT_LT(g->longest, CHAIN_LIMIT, "starts that other starts begot, each of a new object"))
+	    !ASSERT_GT(g->longest, 0, "starts that caused another one") ||
+	    !ASSERT_LT(g->longest, CHAIN_LIMIT, "starts that other starts caused, each of a new object"))
 		goto out;
 	bpf_link__destroy(skel->links.on_start);
 	skel->links.on_start = NULL;

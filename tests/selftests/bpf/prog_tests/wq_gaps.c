@@ -6,6 +6,8 @@
  * while an earlier run of the work item is held. Not at points that are thought to
  * matter: at any, on either kernel.
  */
+#include <sched.h>
+
 #include "async_helpers.h"
 #include "wq_gaps.skel.h"
 
@@ -45,6 +47,7 @@ static struct wq_gaps *load_observer(bool frees)
 /* A victim with the observer's globals, its work item started on its CPU. */
 static struct wq_gaps *load_victim(struct wq_gaps *observer, bool inner)
 {
+	struct sched_param fifo = { .sched_priority = 1 }, other = {};
 	struct wq_gaps *skel = wq_gaps__open();
 	struct bpf_program *arm;
 	char value[64] = {};
@@ -67,10 +70,13 @@ static struct wq_gaps *load_victim(struct wq_gaps *observer, bool inner)
 	err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(observer->maps.bss)) ?:
 	      wq_gaps__load(skel) ?:
 	      bpf_map__update_elem(map, &key, sizeof(key), value, bpf_map__value_size(map), 0);
-	if (ASSERT_OK(err, "load")) {
+	/* The worker, which may be held, must not run before this thread has left its CPU. */
+	if (ASSERT_OK(err, "load") &&
+	    ASSERT_OK(sched_setscheduler(0, SCHED_FIFO, &fifo), "SCHED_FIFO")) {
 		async_pin(WORKER);
 		err = async_run(arm, 0) ?: observer->bss->result;
 		async_pin(0);
+		sched_setscheduler(0, SCHED_OTHER, &other);
 		if (ASSERT_OK(err, "start the work item"))
 			return skel;
 	}
@@ -90,6 +96,7 @@ static bool delete_victim(struct wq_gaps *skel)
 struct grace {
 	pthread_t thread;
 	int outer;	/* when not 0: the map of maps that is emptied first */
+	int err;	/* of that */
 	volatile bool over;
 };
 
@@ -99,7 +106,7 @@ static void *grace_thread(void *arg)
 	int key = 0;
 
 	if (g->outer)	/* waits for a grace period when it has been done */
-		bpf_map_delete_elem(g->outer, &key);
+		g->err = bpf_map_delete_elem(g->outer, &key);
 	async_write("grace", "1");
 	g->over = true;
 	return NULL;
@@ -219,7 +226,8 @@ static bool hold_and_take(struct wq_gaps *observer, const struct async_function 
 	async_stall_go(0);
 	pthread_join(grace.thread, NULL);
 	grace.thread = 0;
-	ok = ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
+	ok = ASSERT_OK(grace.err, "empty the map of maps") &&
+	     ASSERT_TRUE(async_wait(g->ended > ended), "the work function ends") &&
 	     (!passed || ASSERT_EQ(g->called, called, "called after the grace period")) &&
 	     (gone || ASSERT_TRUE(async_wait_rcu(!async_map_exists(inner)), "the inner map goes"));
 	if (!ok)

@@ -28,7 +28,7 @@ MAP(lru, BPF_MAP_TYPE_LRU_HASH);
 struct script scripts[SCRIPTS];
 struct element elements[SLOTS];
 volatile u32 gate[KEYS];
-volatile u32 waiting;	/* how many waits have begun */
+volatile u32 expired;	/* how many waits ended by themselves */
 struct watched watched;
 
 typedef int (*cb_t)(void *map, int *key, struct elem *e);
@@ -47,9 +47,11 @@ static long wait_outer(u64 i, u32 *n)
 
 static __noinline int wait_gate(u32 n)
 {
-	__sync_fetch_and_add(&waiting, 1);
 	bpf_loop(WAIT_OUTER, wait_outer, &n, 0);
-	return gate[n & (KEYS - 1)] ? 0 : -110;
+	if (gate[n & (KEYS - 1)])
+		return 0;
+	__sync_fetch_and_add(&expired, 1);
+	return -110;
 }
 
 /* What a callback may do: all but set_callback, which would name itself. */
@@ -174,7 +176,6 @@ static __always_inline void do_step(struct step *s, cb_t tcb, wq_cb_t wcb, bool 
 	else
 		ret = on_elem(&lru, s, &key, tcb, wcb);
 	s->ret = ret;
-	s->done_ns = bpf_ktime_get_ns();
 }
 
 struct loop {

@@ -34,7 +34,6 @@ struct step {
 	__u32 op, map, key, flags;
 	__u64 nsecs;
 	__s64 ret;
-	__u64 done_ns;	/* CLOCK_MONOTONIC after the step */
 };
 
 struct script {

@@ -176,7 +176,6 @@ struct fail_point {
 	struct kprobe probe;
 	struct task_struct *task;	/* compared, never followed */
 	atomic_t left;
-	atomic_t hits;
 };
 
 static int fail_pre(struct kprobe *kp, struct pt_regs *regs)
@@ -187,7 +186,6 @@ static int fail_pre(struct kprobe *kp, struct pt_regs *regs)
 		return 0;
 	if (atomic_dec_if_positive(&f->left) < 0)
 		return 0;
-	atomic_inc(&f->hits);
 	/* At the entry the return address is where a return takes it from: return NULL. */
 	regs_set_return_value(regs, 0);
 	instruction_pointer_set(regs, (unsigned long)bpf_async_test_ret);
@@ -212,24 +210,15 @@ static struct fail_point fail_points[] = {
 	},
 };
 
-static int fail_get(void *data, u64 *val)
-{
-	struct fail_point *f = data;
-
-	*val = atomic_read(&f->hits);
-	return 0;
-}
-
 static int fail_set(void *data, u64 val)
 {
 	struct fail_point *f = data;
 
 	WRITE_ONCE(f->task, current);
-	atomic_set(&f->hits, 0);
 	atomic_set(&f->left, (int)val);
 	return 0;
 }
-DEFINE_DEBUGFS_ATTRIBUTE(fail_fops, fail_get, fail_set, "%llu\n");
+DEFINE_DEBUGFS_ATTRIBUTE(fail_fops, NULL, fail_set, "%llu\n");
 
 static int fail_init(struct fail_point *f)
 {
@@ -246,7 +235,7 @@ static int fail_init(struct fail_point *f)
 		f->probe.symbol_name = NULL;
 		return err;
 	}
-	debugfs_create_file(f->file, 0600, dir, f, &fail_fops);
+	debugfs_create_file(f->file, 0200, dir, f, &fail_fops);
 	return 0;
 }
 
@@ -335,6 +324,8 @@ static struct stall stalls[] = {
 	{ .file = "stall2", .detour = bpf_async_test_detour2, BACK(2) },
 };
 
+static atomic_t expired;	/* holds that ended by themselves */
+
 /* Called by a detour, in any context. Returns where to go on. */
 void *bpf_async_test_spin(unsigned int n);
 __visible void *bpf_async_test_spin(unsigned int n)
@@ -350,7 +341,8 @@ __visible void *bpf_async_test_spin(unsigned int n)
 	}
 	while (READ_ONCE(s->state) == STALL_STALLED && ktime_get_mono_fast_ns() < end)
 		cpu_relax();
-	cmpxchg(&s->state, STALL_STALLED, STALL_RELEASED);
+	if (cmpxchg(&s->state, STALL_STALLED, STALL_RELEASED) == STALL_STALLED)
+		atomic_inc(&expired);
 	return back;
 }
 
@@ -517,6 +509,7 @@ static int __init bpf_async_test_init(void)
 	for (i = 0; i < ARRAY_SIZE(stalls); i++)
 		debugfs_create_file(stalls[i].file, 0600, dir, &stalls[i], &stall_fops);
 	debugfs_create_file("grace", 0200, dir, NULL, &grace_fops);
+	debugfs_create_atomic_t("expired", 0400, dir, &expired);
 	return 0;
 }
 module_init(bpf_async_test_init);
