@@ -44,7 +44,7 @@ export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK SER
 # To bash it is something else.
 unexport SECONDS
 
-.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress matrix litmus models kunit bench bench-check bench-diff machines readme patches docs clients test test-all
+.PHONY: help setup doctor tree stats kernel vm shell bpf-dev run selftests check regress stress matrix litmus models kunit bench bench-check bench-diff machines readme patches docs clients test test-all
 
 help: ## this list
 	@echo 'bpf_timer and bpf_wq of Linux in Rust. Targets:'
@@ -81,7 +81,7 @@ run: ## the main job: both kernels, the kernel's own selftests, one table
 	@scripts/target.sh run
 
 selftests: ## the selftests again, on the kernels that are built
-	@scripts/selftests.py --flavor '$(FLAVOR)' --arch '$(ARCH)'
+	@scripts/selftests.py --impl '$(if $(filter file,$(origin IMPL)),both,$(IMPL))' --flavor '$(FLAVOR)' --arch '$(ARCH)'
 
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh

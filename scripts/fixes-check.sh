@@ -31,20 +31,15 @@ kernel() {
 	BUILD=$(FLAVOR=plain ARCH=x86_64 CONFIG_EXTRA='' KSRC=$tree built c)
 }
 
-# regress WORD...: a second time if need be, since a slow machine may have spoiled the first.
 regress() {
-	local try
-	for try in 1 2; do
-		[ "$try" = 1 ] || say "patches: the same once more"
-		"$SCRIPTS/selftests.py" --own --impl c --kernel-c "$BUILD" --json "$work/regress$suffix.json" "$@" && return
-	done
-	return 1
+	"$SCRIPTS/selftests.py" --own --impl c --kernel-c "$BUILD" --json "$work/regress$suffix.json" "$@"
 }
 
 # shows PATCH COMMIT: that its tests fail before it, and pass with it.
 shows() {
 	local names
 	mapfile -t names < <(own_tests "$1")
+	[ ${#names[@]} -gt 0 ] || die "series/$BRANCH/$1.txt names no test" "name one after its --- line"
 	say "patches: $1: without it ${names[*]} must show the bug"
 	kernel "$2~1" && regress "${names[@]/#/--only=}" || return
 	say "patches: $1: with it ${names[*]} must pass"

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def write_json(path, data):
     new.replace(path)
 
 
+def commit():
+    """The commit of this repository, and whether the work tree differs."""
+    def git(*args):
+        done = subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+    head = git("rev-parse", "--short=12", "HEAD")
+    if not head:
+        return "no commit"
+    return head + (" with changes" if git("status", "--porcelain") else "")
+
+
 class Kernel:
     """The kernel that a command's arguments mean: --kernel-rust, --kernel-c, or the newest 7.3 in the cache."""
 
@@ -95,13 +107,16 @@ class Kernel:
             raise BuildError(f"{self.folder} is not the {impl} kernel: CONFIG_BPF_ASYNC_RUST "
                              f"is {switch or 'not set'}; {hint}")
         self.release = (self.folder / "include/config/kernel.release").read_text(encoding="utf-8").strip()
+        in_cache = self.folder.parent == cache() / "build"
+        if in_cache and not (self.folder / ".bpf-async-built").exists():
+            raise BuildError(f"no {impl} kernel: what was begun in {self.folder} has not been built to its end; {hint}")
         # The source it was built from: kbuild leaves a link to it.
         self.tree = (self.folder / "source").resolve()
         if not (self.tree / "Makefile").is_file():
             raise BuildError(f"{self.tree} is no kernel source; {hint}")
-        self.label = f"{self.release}-{impl}{suffix}"
-        if self.folder.parent == cache() / "build":
-            self.label = self.folder.name
+        self.label = self.folder.name if in_cache else f"{self.release}-{impl}{suffix}"
+        # Neither from a tree of the user's, nor with other options.
+        self.usual = bool(names.fullmatch(self.folder.name))
 
 
 @contextlib.contextmanager

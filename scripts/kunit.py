@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kernels import ROOT, write_json
+from kernels import ROOT, commit, write_json
 
 SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback"]
 SUITES_RUST = ["rust_hrtimer_raw", "rust_bpf_async", "rust_bpf_async_callback"]
@@ -107,7 +107,8 @@ def keep(build, passed, failed):
     """For make machines, if the folder's name says which kernel this is."""
     match = re.search(r"-(rust|c)((?:-[a-z0-9_]+)*)$", Path(build).name)
     if match:
-        write_json(ROOT / "out" / f"kunit-{match[1]}{match[2]}.json", {"passed": passed, "failed": failed})
+        write_json(ROOT / "out" / f"kunit-{match[1]}{match[2]}.json", {
+            "passed": passed, "failed": failed, "built": {match[1]: {"repository": commit()}}})
 
 
 def main():

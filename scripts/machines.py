@@ -6,7 +6,8 @@ out/*.json. Also in out/machines.txt, from where make readme takes it.
 
 A cell is passed/run: what a machine is too small for, or has no device for, is
 not run. Tests of ours that fail on C find the bugs that the README lists; a limit
-that both kernels have counts as shown, not as passed.
+that both kernels have counts as shown, not as passed. What failed at first and passed
+when it was run again is said. The last column is the commit of the tests that ran.
 """
 
 import json
@@ -14,6 +15,7 @@ import re
 import sys
 
 from kernels import ROOT, grid
+from selftests.table import NOT_RUN
 
 KINDS = ("selftests", "regress", "kunit")
 NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
@@ -23,20 +25,14 @@ TITLES = {
     "cpus1": "x86-64, one CPU", "cpus1-nolapic": "x86-64, one CPU, no irq_work interrupt",
     "arm64": "arm64",
 }
-NOT_RUN = ("left out", "skip", "not run")
 
-
-def statuses(data, impl):
-    """The status of each test that one kernel ran, or None."""
-    found = [test[impl]["status"] for test in data["tests"].values() if impl in test]
-    return [status for status in found if status not in NOT_RUN] or None
-
-
-def cell(found):
-    if found is None:
-        return "-"
-    known = found.count("known")
-    return f"{found.count('pass')}/{len(found) - known}" + (f", {known} known" if known else "")
+def cell(data, impl):
+    """What the tests that one kernel ran gave."""
+    ran = [test[impl] for test in data["tests"].values() if impl in test and test[impl]["status"] not in NOT_RUN]
+    found = [result["status"] for result in ran]
+    known, again = found.count("known"), sum("failed before" in result for result in ran)
+    return f"{found.count('pass')}/{len(found) - known}" + (f", {known} known" if known else "") + (
+        f", {again} again" if again else "") if ran else "-"
 
 
 def collect(files):
@@ -49,19 +45,21 @@ def collect(files):
             continue
         impls = [word for word in words if word in ("rust", "c")] or ["c", "rust"]
         row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {})
+        row.setdefault("commits", set()).update(kernel["repository"] for kernel in data.get("built", {}).values())
         for impl in impls:
             if match[1] == "kunit":
                 row["kunit", impl] = f"{data['passed']}/{data['passed'] + data['failed']}"
             else:
-                row[match[1], impl] = cell(statuses(data, impl))
+                row[match[1], impl] = cell(data, impl)
     return rows
 
 
 def render(rows):
     columns = [("selftests", "c"), ("selftests", "rust"), ("regress", "c"), ("regress", "rust"), ("kunit", "rust")]
-    lines = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit"]]
+    lines = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit", "commit"]]
     order = [*(key for key in TITLES if key in rows), *sorted(key for key in rows if key not in TITLES)]
-    lines += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns)] for key in order]
+    lines += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns),
+               ", ".join(sorted(rows[key].get("commits", ()))) or "-"] for key in order]
     return grid(lines)
 
 

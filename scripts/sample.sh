@@ -34,6 +34,7 @@ cp "$ROOT/samples/rust/rust_bpf_async.rs" "$out/samples/rust/"
 		rmmod rust_bpf_async
 		dmesg | grep "rust_bpf_async:.* ticks, .* runs" | tail -n 1 | tee /tmp/last
 		set -- $(sed "s/.*: //" /tmp/last)
+		[ $# -ge 3 ] || { echo "the module has not said what it did"; exit 1; }
 		# A tick that finds the work item pending adds no run.
 		if [ "$1" -lt $ticks ] || [ "$3" -gt "$1" ] || [ "$3" -lt $((ticks / 2)) ]; then
 			echo "expected: at least $ticks ticks, and no more runs than ticks"

@@ -136,15 +136,17 @@ def main(argv):
     impls = ("c", "rust") if args.impl == "both" else (args.impl,)
     columns, built = {}, {}
     tests = choose_own(catalog.own(), args.only) if args.own else []
-    for impl in impls:          # a missing kernel is said before the first boot
-        kernels.Kernel(impl, args)
+    choose_own(catalog.own(), args.fixed)       # says it if there is none of that name
+    # A missing kernel is said before the first boot.
+    unusual = [kernel.label for kernel in (kernels.Kernel(impl, args) for impl in impls) if not kernel.usual]
+    parts = ["regress" if args.own else "selftests", *([] if args.impl == "both" else [args.impl]), *kernels.words(args),
+             *([f"cpus{args.cpus}"] if args.own and args.cpus != 4 and args.flavor != "up" else []),
+             *re.findall(r"\w+", args.append), *unusual, *(["only"] if args.only else [])]
+    path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
+    path.unlink(missing_ok=True)        # of an earlier run, which this one may not get as far as
     for impl in impls:
         columns[impl], built[impl] = run_one(impl, args)
     failures = table.own_problems(tests, columns, args.cpus < 4, args.fixed) if args.own else table.problems(columns)
-    parts = ["regress" if args.own else "selftests", *([] if args.impl == "both" else [args.impl]),
-             *kernels.words(args), *([f"cpus{args.cpus}"] if args.own and args.cpus != 4 else []),
-             *re.findall(r"\w+", args.append), *(["only"] if args.only else [])]
-    path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
     table.write_json(path, columns, built, failures, tests)
     summary = "; ".join(f"{TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
     said = [table.render_own(tests, columns)] if args.own else \

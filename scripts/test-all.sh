@@ -26,7 +26,9 @@ ARCH=arm64 "$SCRIPTS/setup.sh"
 export BPF_ASYNC_SETUP=1
 
 selftests() {
-	"$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$(built c)" --kernel-rust "$(built rust)" "$@"
+	local c rust
+	c=$(built c) && rust=$(built rust) || return
+	"$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$c" --kernel-rust "$rust" "$@"
 }
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
 
@@ -37,7 +39,7 @@ kernels() {
 	step "kunit: $1" env IMPL=rust "$SCRIPTS/target.sh" kunit
 	step "sample: $1" sample
 	step "selftests: $1" selftests
-	step "hazards: $1" "$SCRIPTS/target.sh" regress
+	step "own tests: $1" "$SCRIPTS/target.sh" regress
 }
 
 for part in "${parts[@]}"; do
@@ -50,8 +52,8 @@ for part in "${parts[@]}"; do
 		step "selftests: cfi=kcfi" selftests --append cfi=kcfi
 		;;
 	nolapic)
-		step "hazards: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
-		step "hazards: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/target.sh" regress
+		step "own tests: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
+		step "own tests: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/target.sh" regress
 		;;
 	clients) step "clients" "$SCRIPTS/clients.sh" ;;
 	matrix) step "matrix" "$SCRIPTS/matrix.sh" ;;

@@ -44,7 +44,7 @@ step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
 step "own program: rust" "$ROOT/tests/console/own_program/run.sh"
 step "selftests: rust" on_kernel selftests --kernel-rust
-step "hazards: rust" on_kernel regress --kernel-rust
+step "own tests: rust" on_kernel regress --kernel-rust
 step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
 
 BUILD=
@@ -53,7 +53,7 @@ step "warnings: rust, debug" on_kernel "$SCRIPTS/warnings.sh"
 step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
 step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
 step "selftests: rust, debug" on_kernel selftests --flavor debug --kernel-rust
-step "hazards: rust, debug" on_kernel regress --flavor debug --kernel-rust
+step "own tests: rust, debug" on_kernel regress --flavor debug --kernel-rust
 
 BUILD=
 step "kernel: rust, arm64" kernel rust plain arm64

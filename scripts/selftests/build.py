@@ -9,24 +9,13 @@ import subprocess
 import sys
 import time
 
-from kernels import ROOT, SCRIPTS, BuildError, Kernel, cache, locked
+from kernels import ROOT, SCRIPTS, BuildError, Kernel, cache, commit, locked
 
 from . import catalog
 
 
 def say(text):
     print(f"selftests: {text}", file=sys.stderr, flush=True)
-
-
-def commit():
-    """The commit of this repository, and whether the work tree differs."""
-    def git(*args):
-        done = subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-    head = git("rev-parse", "--short=12", "HEAD")
-    if not head:
-        return "no commit"
-    return head + (" with changes" if git("status", "--porcelain") else "")
 
 
 class Tests(Kernel):

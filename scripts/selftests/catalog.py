@@ -36,7 +36,7 @@ SAMPLE = "rust_bpf_async.ko"
 
 # Ours: one may wait for as many turns as its host has in minutes, and is only ended when it hangs.
 OWN = Path(__file__).resolve().parents[2] / "tests/selftests"
-OWN_LIMIT = 900
+OWN_LIMIT = 1800
 
 
 @dataclass(frozen=True)

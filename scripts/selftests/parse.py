@@ -144,8 +144,9 @@ class Stream:
         self.tests = {test.name: test for test in tests}
         self.results = {}
         self.running = None          # name of the test that has begun and not ended
+        self.last = None             # name of the test that ended last
         self.attempt = 0
-        self.ready = self.done = False
+        self.done = False
         self.broken = ""             # why nothing could be run
         self.lines = []              # output of the test that runs, or of the boot
         self._why = None
@@ -167,7 +168,7 @@ class Stream:
         return words
 
     def _on_ready(self):
-        self.ready = True
+        pass
 
     def _on_done(self):
         self.done = True
@@ -199,7 +200,7 @@ class Stream:
             if before and before.status == "fail":
                 result.earlier = [*before.earlier, before.reason]
             self.results[name] = result
-        self.running, self.lines = None, []
+        self.running, self.last, self.lines = None, name, []
 
     def _on_why(self, name):
         self._why, self.lines = name, []

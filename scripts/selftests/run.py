@@ -189,6 +189,12 @@ class Runner:
                                   "; ".join(filter(None, [said, report or lost])), stream.attempt)
             stream.results[stream.running] = result
             self.say(f"{self.label}: {stream.running}: {result.status} ({result.reason})")
+        elif stream.last and not stream.done and not reports:
+            result = stream.results[stream.last]
+            result.status = "crash"
+            result.reason = "; ".join(filter(None, [
+                result.reason, f"the machine {'hung' if hung else 'went away'} after it (status {status}), and no report"]))
+            self.say(f"{self.label}: {stream.last}: crash ({result.reason})")
         for name, result in stream.results.items():
             self.results[name] = result
             if name in reports:

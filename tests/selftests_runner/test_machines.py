@@ -11,18 +11,22 @@ import machines  # noqa: E402
 
 def data(**tests):
     return {"tests": {name: {impl: {"status": status} for impl, status in columns.items()}
-                      for name, columns in tests.items()}}
+                      for name, columns in tests.items()},
+            "built": {"rust": {"repository": "1234"}}}
 
 
 class Machines(unittest.TestCase):
     def test_what_did_not_run_is_not_counted(self):
-        self.assertEqual(machines.cell(machines.statuses(data(a={"c": "pass"}, b={"c": "left out"},
-                                                              d={"c": "crash"}), "c")), "1/2")
-        self.assertEqual(machines.cell(machines.statuses(data(a={"c": "skip"}), "c")), "-")
+        self.assertEqual(machines.cell(data(a={"c": "pass"}, b={"c": "left out"}, d={"c": "crash"}), "c"), "1/2")
+        self.assertEqual(machines.cell(data(a={"c": "skip"}), "c"), "-")
 
     def test_a_known_limit_is_no_pass(self):
-        found = machines.statuses(data(a={"rust": "known"}, b={"rust": "pass"}), "rust")
-        self.assertEqual(machines.cell(found), "1/1, 1 known")
+        self.assertEqual(machines.cell(data(a={"rust": "known"}, b={"rust": "pass"}), "rust"), "1/1, 1 known")
+
+    def test_what_was_run_again_is_said(self):
+        found = data(a={"rust": "pass"})
+        found["tests"]["a"]["rust"]["failed before"] = ["late"]
+        self.assertEqual(machines.cell(found, "rust"), "1/1, 1 again")
 
     def test_machine_and_columns_are_told_by_the_name(self):
         one = data(a={"rust": "pass"})
@@ -31,12 +35,13 @@ class Machines(unittest.TestCase):
                                  ("regress-rust-cpus1-nolapic.json", one), ("kunit-rust-rt.json", {"passed": 3, "failed": 1}),
                                  ("regress-rust-only.json", one), ("bench.json", {}),
                                  ("regress-rust-kcsan.json", {"cases": []})])
-        self.assertEqual(rows, {"rt": {("regress", "rust"): "1/1", ("kunit", "rust"): "3/4"},
-                                "arm64": {("regress", "c"): "0/1", ("regress", "rust"): "1/1"},
-                                "cpus1-nolapic": {("regress", "rust"): "1/1"}})
+        self.assertEqual(rows, {"rt": {("regress", "rust"): "1/1", ("kunit", "rust"): "3/4", "commits": {"1234"}},
+                                "arm64": {("regress", "c"): "0/1", ("regress", "rust"): "1/1", "commits": {"1234"}},
+                                "cpus1-nolapic": {("regress", "rust"): "1/1", "commits": {"1234"}}})
 
     def test_each_machine_has_a_line(self):
-        text = machines.render({"rt": {("regress", "rust"): "1/1"}, "other": {}})
+        text = machines.render({"rt": {("regress", "rust"): "1/1", "commits": {"1", "2"}}, "other": {}})
+        self.assertIn("1, 2", text)
         self.assertEqual([line.split("  ")[0] for line in text.splitlines()],
                          ["machine", "x86-64, PREEMPT_RT", "other"])
 

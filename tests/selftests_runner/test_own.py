@@ -24,7 +24,8 @@ def own(name="x", **more):
 
 class Problems(unittest.TestCase):
     def problems(self, test, c, rust, small=False):
-        return table.own_problems([test], {"c": {test.name: c}, "rust": {test.name: rust}}, small)
+        ran = {"another": Result("pass")}
+        return table.own_problems([test], {"c": {test.name: c, **ran}, "rust": {test.name: rust, **ran}}, small)
 
     def test_each_way_a_bug_shows(self):
         bug = own(c_says=("called after", "int3"))
@@ -43,10 +44,19 @@ class Problems(unittest.TestCase):
         for result, number in ((Result("pass"), 0), (Result("crash", "Oops: int3: 0000"), 1)):
             self.assertEqual(len(table.own_problems([bug], {"c": {"x": result}}, fixed=["x"])), number)
 
-    def test_a_fix_that_breaks_what_passed(self):
-        columns = {"c": {"x": Result("fail", "why")}}
-        self.assertEqual(table.own_problems([own()], columns), [])
-        self.assertEqual(len(table.own_problems([own()], columns, fixed=["y"])), 1)
+    def test_what_passed_on_c(self):
+        for status in ("fail", "crash", "hang"):
+            columns = {"c": {"x": Result(status, "why")}}
+            self.assertEqual(table.own_problems([own()], columns), [f"x on C: {status}: why"])
+            self.assertEqual(len(table.own_problems([own()], columns, fixed=["y"])), 1)
+
+    def test_nothing_ran(self):
+        for status in ("left out", "skip"):
+            self.assertTrue(table.own_problems([own()], {"rust": {"x": Result(status, "needs 4 CPUs")}}, True))
+
+    def test_skip_in_a_part(self):
+        rust = Result("pass", subtests={"a": Result("pass"), "b": Result("skip", "no PMU")})
+        self.assertEqual(table.own_problems([own()], {"rust": {"x": rust}}), ["x/b on Rust: skip: no PMU"])
 
     def test_what_a_fix_leaves_alone(self):
         tests = [own("x", c_says=("int3",)), own("y", known=("stays",))]
@@ -82,7 +92,6 @@ class Problems(unittest.TestCase):
 
     def test_what_a_small_machine_cannot_show(self):
         needs, bug = Result("skip", "SKIP: needs 4 CPUs"), own(c_says=("int3",))
-        self.assertEqual(table.own_problems([bug], {"rust": {"x": needs}}, True), [])
         self.assertEqual(self.problems(bug, needs, needs, True), [])
         self.assertNotEqual(self.problems(bug, needs, needs), [])
         self.assertNotEqual(table.own_problems([own()], {"rust": {"x": Result("skip", "no module")}}, True), [])

@@ -62,7 +62,7 @@ class Boots(unittest.TestCase):
         self.assertEqual((self.folder / "plan1").read_text().split("\t")[0], "c")
 
     def test_crash_without_a_word(self):
-        found = self.run_boots("test a; exit 99", "test b OK; test c OK")
+        found = self.run_boots("test a; exit 99", "test b OK; test c OK; echo @@done")
         self.assertEqual(found["a"], ("crash", "the machine went away (status 99), and no report"))
 
     def test_report_while_a_test_passes(self):
@@ -74,24 +74,31 @@ class Boots(unittest.TestCase):
 
     def test_what_was_said_before_a_crash(self):
         found = self.run_boots("test a; echo 'a:FAIL:x unexpected x: got FALSE'; "
-                               "log 'Kernel panic - not syncing: y'; exit 99", "test b OK; test c OK")
+                               "log 'Kernel panic - not syncing: y'; exit 99", "test b OK; test c OK; echo @@done")
         self.assertEqual(found["a"], ("crash", "x: got FALSE; Kernel panic - not syncing: y"))
 
     def test_hang(self):
         with mock.patch.object(run, "GRACE", 0):
-            found = self.run_boots("test a; sleep 1000", "test b OK; test c OK", limits={"a": 1})
+            found = self.run_boots("test a; sleep 1000", "test b OK; test c OK; echo @@done", limits={"a": 1})
         self.assertEqual(found["a"], ("hang", "no further answer, and no report"))
 
     def test_machine_ends_between_tests(self):
-        found = self.run_boots("test a OK; exit 99", "test b OK; test c OK")
-        self.assertEqual({status for status, _ in found.values()}, {"pass"})
+        """After a test, in a grace period say: not before the next one."""
+        for end in ("exit 99", "exit 0"):
+            found = self.run_boots(f"test a OK; {end}", "test b OK; test c OK; echo @@done")
+            self.assertEqual([status for status, _ in found.values()], ["crash", "pass", "pass"])
+            (self.folder / "count").unlink()
+
+    def test_machine_ends_after_the_last(self):
+        found = self.run_boots("test a OK; test b OK; test c OK")
+        self.assertEqual([status for status, _ in found.values()], ["pass", "pass", "crash"])
 
     def test_no_boot(self):
         with self.assertRaisesRegex(run.RunError, "no such thing"):
             self.run_boots(*2 * ["echo no such thing >&2; exit 125"])
 
     def test_boot_that_fails_once(self):
-        found = self.run_boots("exit 124", "test a OK; test b OK; test c OK")
+        found = self.run_boots("exit 124", "test a OK; test b OK; test c OK; echo @@done")
         self.assertEqual({status for status, _ in found.values()}, {"pass"})
 
     def test_module_that_does_not_load(self):
@@ -101,7 +108,7 @@ class Boots(unittest.TestCase):
     def test_sample_module(self):
         (self.folder / "m.ko").write_text("")
         found = self.run_boots("test a OK; test b OK; test c OK; echo @@begin rust_bpf_async.ko 1;"
-                               "echo it adds up; echo @@end rust_bpf_async.ko 1 0",
+                               "echo it adds up; echo @@end rust_bpf_async.ko 1 0; echo @@done",
                                sample=self.folder / "m.ko")
         self.assertEqual(found["rust_bpf_async.ko"], ("pass", "it adds up"))
 

@@ -32,8 +32,17 @@ class Verdict(unittest.TestCase):
         self.assertEqual(len(self.problems({"a": "pass", "b": "pass"}, {"b": "pass"})), 1)
 
     def test_what_c_does_not_pass_either(self):
-        for status in ("fail", "skip", "crash", "left out"):
+        for status in ("fail", "skip", "left out"):
             self.assertEqual(self.problems({"a": status, "b": "pass"}, {"a": status, "b": "pass"}), [])
+
+    def test_a_crash_whatever_c_does(self):
+        for c in ("fail", "skip", "crash", "hang", "left out"):
+            for status in ("crash", "hang"):
+                self.assertEqual(self.problems({"a": c, "b": "pass"}, {"a": status, "b": "pass"}),
+                                 [f"a: {status} on Rust"])
+
+    def test_what_c_leaves_out(self):
+        self.assertEqual(self.problems({"a": "left out", "b": "pass"}, {"a": "fail", "b": "pass"}), ["a: fail on Rust"])
 
     def test_but_it_is_said(self):
         columns = {"c": results(a="crash", b="pass"), "rust": results(a="pass", b="pass")}
