@@ -275,17 +275,22 @@ impl Cpu {
 
     /// Schedules the work item for the overflow list of `of`.
     ///
-    /// `self` is the current CPU. The caller holds no lock of a workqueue. Litmus: late-work.
+    /// `self` is the current CPU. The caller holds no lock of a workqueue. Litmus: late-work,
+    /// late-node.
     #[inline]
     fn kick_overflow(&self, of: &Self) {
-        if of.overflow().is_empty() {
-            return;
+        while !of.overflow().is_empty() {
+            // What queueing a work item calls can be traced as well, and add to the list.
+            self.draining().store(self.0.get().cast(), Relaxed);
+            // SAFETY: The work is static, and was set up at boot.
+            unsafe { bindings::bpf_async_schedule_work(&raw mut (*of.0.get()).overflow_work) };
+            self.draining().store(null_mut(), Relaxed);
+            // A run that has not begun takes all that is on the list now.
+            // SAFETY: As above.
+            if unsafe { bindings::bpf_async_work_pending(&raw mut (*of.0.get()).overflow_work) } {
+                return;
+            }
         }
-        // What queueing a work item calls can be traced as well.
-        self.draining().store(self.0.get().cast(), Relaxed);
-        // SAFETY: The work is static, and was set up at boot.
-        unsafe { bindings::bpf_async_schedule_work(&raw mut (*of.0.get()).overflow_work) };
-        self.draining().store(null_mut(), Relaxed);
     }
 }
 

@@ -337,7 +337,19 @@ pub unsafe fn bpf_async_init_work(work: *mut work_struct, function: Option<WorkF
     world().works.borrow_mut().push(work);
 }
 
+/// The CPU whose overflow work this is, if it is one.
+fn overflow_of<'a>(
+    cpus: &'a [Box<bpf_async_cpu>],
+    ptr: *mut work_struct,
+) -> Option<&'a Box<bpf_async_cpu>> {
+    cpus.iter()
+        .find(|cpu| core::ptr::from_ref(&cpu.overflow_work) == ptr)
+}
+
 pub unsafe fn bpf_async_work_pending(ptr: *mut work_struct) -> bool {
+    if let Some(cpu) = overflow_of(&world().cpus, ptr) {
+        return cpu.overflow_pending.get();
+    }
     world().touch(ptr as usize);
     let pending = work(ptr).pending.load(Relaxed);
     world().touched(ptr as usize);
@@ -345,8 +357,7 @@ pub unsafe fn bpf_async_work_pending(ptr: *mut work_struct) -> bool {
 }
 
 pub unsafe fn bpf_async_schedule_work(ptr: *mut work_struct) -> bool {
-    let of_cpu = |cpu: &&Box<bpf_async_cpu>| core::ptr::from_ref(&cpu.overflow_work) == ptr;
-    if let Some(cpu) = world().cpus.iter().find(of_cpu) {
+    if let Some(cpu) = overflow_of(&world().cpus, ptr) {
         return !cpu.overflow_pending.replace(true);
     }
     let work = work(ptr);
