@@ -19,8 +19,16 @@ __rust_helper bool rust_helper_bpf_async_must_defer(void)
 	return in_hardirq() || irqs_disabled();
 }
 
+/*
+ * Whether the caller may take a lock that sleeps on PREEMPT_RT. A task that waits
+ * for one, and is traced on its way to sleep, can be preempted and may not.
+ */
 __rust_helper bool rust_helper_bpf_async_preemptible(void)
 {
+#ifdef CONFIG_PREEMPT_RT
+	if (current->pi_blocked_on)
+		return false;
+#endif
 	return preemptible();
 }
 
@@ -78,12 +86,12 @@ __rust_helper void rust_helper_bpf_async_preempt_enable(void)
 }
 
 /*
- * kmalloc_nolock() tells the memory cgroup that it is full, under a lock that
- * can sleep on PREEMPT_RT.
+ * If the memory cgroup is full, kmalloc_nolock() gives the memory back under a lock
+ * of the slab cache, which can sleep on PREEMPT_RT.
  */
 __rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)
 {
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible())
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !rust_helper_bpf_async_preemptible())
 		return NULL;
 	return bpf_map_kmalloc_nolock(map, size, 0, map->numa_node);
 }
