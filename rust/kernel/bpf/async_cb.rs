@@ -89,8 +89,10 @@ pub(crate) trait AsyncCallback: Callback {
 ///
 /// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
 ///   `kfree()` accepts.
-/// - A container must stay valid until a grace period after `cancel_and_free()` has returned for
-///   each of its objects.
+/// - A container must stay valid for a reader that has loaded the callback of an object, and then
+///   the pointer to its container, which was not NULL, until its read side ends. So either the
+///   container waits for a grace period after `cancel_and_free()` of its objects, or the owner of a
+///   callback keeps it until a grace period after that owner was released.
 pub(crate) unsafe trait Container: Sync {
     /// Allocates memory for an object.
     ///
@@ -282,8 +284,8 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
         // INVARIANT: The container was not NULL, so `cancel_and_free()` had not returned.
         Some(CallbackRef {
             callback,
-            // SAFETY: The pointer becomes NULL a grace period before the container goes away, and
-            // `guard` began before that.
+            // SAFETY: The callback was loaded first, and the pointer is not NULL, so that the
+            // container stays, as `Container` guarantees, until the read side of `guard` ends.
             container: unsafe { container.cast().as_ref() },
             value: self.value,
         })

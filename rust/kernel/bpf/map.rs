@@ -145,10 +145,12 @@ impl Drop for MapRef {
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
 // - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an
-//   element is deleted. A program that uses the map has a reference to it, and an inner map is
-//   freed a grace period after its last reference. The exception is a stale value: a program that
-//   looks up a value, deletes it, and initialises a new object in it. The slot is then empty only
-//   when the memory of the value is used again or freed; see "Known limits" in
+//   element is deleted. It may be freed without a grace period after that. But a program, the owner
+//   of a callback, has references to the maps that it uses, and is freed a grace period after it
+//   was released. What it does not have a reference to is an inner map, which is freed a grace
+//   period after its last reference. The exception is a stale value: a program that looks up a
+//   value, deletes it, and initialises a new object in it. The slot is then empty only when the
+//   memory of the value is used again or freed; see "Known limits" in
 //   Documentation/bpf/rust_async.rst.
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {

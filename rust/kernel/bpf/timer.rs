@@ -376,8 +376,8 @@ impl<'a, C> Cancelling<'a, C> {
     fn add(cb: &TimerCb<C>, delta: i16) {
         let count = &cb.head.cancelling;
         let mut old = count.load(Relaxed);
-        // `Atomic<i16>` has no `fetch_add()`. At most one callback of each CPU is counted, so that
-        // the count does not overflow and the loop ends.
+        // `Atomic<i16>` has no `fetch_add()`. Those that are counted run, one on each CPU and a few
+        // that trace it, so that the count does not overflow and the loop ends.
         while let Err(seen) = count.cmpxchg(old, old.wrapping_add(delta), Full) {
             old = seen;
         }

@@ -21,8 +21,8 @@ pub type CallbackFn = unsafe extern "C" fn(head: *mut bindings::callback_head);
 /// - It must be sound to call `func` with `head` at any later time, in softirq context or in a task
 ///   with softirqs disabled. If `func` belongs to a module, the module must call `rcu_barrier()`
 ///   before it is unloaded.
-/// - This must not be an NMI, nor have interrupted, or be called by, `call_rcu()` itself, as a
-///   program that traces it is.
+/// - This must not be an NMI. With interrupts disabled, it must not have interrupted `call_rcu()`
+///   itself, nor be called by it, as a program that traces it is.
 #[inline]
 pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
     // SAFETY: By the safety requirements of this function.
