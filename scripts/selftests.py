@@ -70,7 +70,11 @@ def run_one(impl, args):
             chosen, absent = for_arch(choose_own(catalog.own(slow), args.only), args.arch)
         else:
             sample = tests.folder / "samples/rust" / catalog.SAMPLE if impl == "rust" else None
-            chosen, absent, sample = choose(catalog.tests(header, slow), absent, sample, args.only)
+            found = catalog.tests(header, slow)
+            if args.cpus == 1:
+                absent |= dict.fromkeys(catalog.NEEDS_CPUS, "a race between two CPUs")
+                found = [test for test in found if test.name not in catalog.NEEDS_CPUS]
+            chosen, absent, sample = choose(found, absent, sample, args.only)
         results = {name: Result("left out", why) for name, why in absent.items()}
         results.update(run.Runner(tests.image, tests.out, chosen, cache() / "logs", label, sample,
                                   args.cpus, slow, say, impl, args.append, environment(chosen),

@@ -70,6 +70,13 @@ static bool shown(const struct race *r, int n)
 	return true;
 }
 
+/* On one CPU nothing is concurrent, and racers keep each other from succeeding. */
+static void race_test(void (*test)(void))
+{
+	if (async_needs_cpus(2))
+		async_test(test);
+}
+
 /* Each racer on a CPU of its own; fewer CPUs share. */
 static void race(struct async_script *sk, const struct racer *racers, int n)
 {
@@ -122,7 +129,7 @@ static void cancel_free(void)
 
 void serial_test_timer_cancel_free_race(void)
 {
-	async_test(cancel_free);
+	race_test(cancel_free);
 }
 
 static void start_free(void)
@@ -145,9 +152,7 @@ static void start_free(void)
 
 void serial_test_timer_start_free_race(void)
 {
-	/* On one CPU one racer's init is in the way of the other's. */
-	if (async_needs_cpus(2))
-		async_test(start_free);
+	race_test(start_free);
 }
 
 static void slot_reuse(void)
@@ -172,7 +177,7 @@ static void slot_reuse(void)
 
 void serial_test_async_slot_reuse_race(void)
 {
-	async_test(slot_reuse);
+	race_test(slot_reuse);
 }
 
 static void set_callback_storm(void)
@@ -196,7 +201,7 @@ static void set_callback_storm(void)
 
 void serial_test_async_set_callback_storm(void)
 {
-	async_test(set_callback_storm);
+	race_test(set_callback_storm);
 }
 
 static void set_callback_free(void)
@@ -221,5 +226,5 @@ static void set_callback_free(void)
 
 void serial_test_async_set_callback_free_race(void)
 {
-	async_test(set_callback_free);
+	race_test(set_callback_free);
 }
