@@ -79,8 +79,8 @@ def run_one(impl, args):
         results.update(run.Runner(tests.image, tests.out, chosen, cache() / "logs", label, sample,
                                   args.cpus, slow, say, impl, args.append, environment(chosen),
                                   "regress" if args.own else "selftests").run())
-    if (impl, args.flavor) == ("c", "rt"):
-        leave_out_refused(results)
+    if impl == "c" and args.flavor in catalog.C_LACKS:
+        leave_out_lacking(results, *catalog.C_LACKS[args.flavor])
     say(f"{label}: {table.counts(results)}; build {built - started:.0f} s, "
         f"run {time.monotonic() - built:.0f} s")
     return results, tests.provenance()
@@ -123,11 +123,11 @@ def for_arch(tests, arch):
     return [test for test in tests if test.name not in absent], absent
 
 
-def leave_out_refused(results):
-    """On PREEMPT_RT the C kernel's verifier refuses bpf_timer."""
+def leave_out_lacking(results, words, reason):
+    """What fails with these words fails for something that C does not have."""
     for result in results.values():
-        if result.refused and result.status in ("fail", "skip"):
-            result.status, result.reason, result.subtests = "left out", "C refuses bpf_timer on PREEMPT_RT", {}
+        if result.status == "fail" and any(re.search(words, line) for line in result.lines):
+            result.status, result.reason, result.subtests = "left out", reason, {}
 
 
 def interrupted(*_):

@@ -35,6 +35,12 @@ ATTEMPTS |= dict.fromkeys(("timer", "timer_mim", "timer_async_cancel", "timer_in
 NEEDS_PMU = re.compile(r"timer_stress_nmi_")
 NEEDS_CPUS = ("timer_lockup",)
 
+# What C does not have on a kernel of this flavor, by the words of a test that fails for it.
+C_LACKS = {
+    "rt": ("bpf_timer cannot be used for PREEMPT_RT", "C refuses bpf_timer on PREEMPT_RT"),
+    "up": (r"FAIL:.*-12\b", "C needs memory for what is called in NMI, which has none without SMP"),
+}
+
 SAMPLE = "rust_bpf_async.ko"
 
 # Ours: one may wait for as many turns as its host has in minutes, and is only ended when it hangs.

@@ -20,7 +20,6 @@ TEST = re.compile(r"^#\d+\s+(\w+):(OK|FAIL|SKIP)\b(?: \(SKIP: (\d+)/\d+\))?")
 ASSERTED = re.compile(r"^\w+:FAIL:(.+) unexpected (?:\1|error|success|pointer|fd): (.*)$")
 SAID_BY_IT = re.compile(r"\w+:PASS:|#\d|Summary:|WATCHDOG:|All error logs:|Loading |Successfully (?:un)?loaded ")
 FAILED = re.compile(r"^(?:\w+:FAIL:|.*\bFAIL:|libbpf: .*(?:fail|err))")
-REFUSED = re.compile(r"bpf_timer cannot be used for PREEMPT_RT")
 TIMED_OUT = (124, 137)
 
 
@@ -32,7 +31,7 @@ class Result:
     subtests: dict = field(default_factory=dict)   # name -> Result
     earlier: list = field(default_factory=list)    # why earlier attempts failed
     output: list = field(default_factory=list)     # what else it said
-    refused: bool = False                          # the verifier refused it: bpf_timer on PREEMPT_RT
+    lines: list = field(default_factory=list)      # all that it said
 
     def as_dict(self):
         out = {"status": self.status}
@@ -191,7 +190,7 @@ class Stream:
             before = self.results.get(name)
             result = judge(name, self.lines, int(code), test.limit,
                            test.attempts, int(attempt), test.again)
-            result.refused = any(REFUSED.search(line) for line in self.lines)
+            result.lines = self.lines
             if test.own:
                 result.output = output(self.lines)
                 result.skipped(self.lines)

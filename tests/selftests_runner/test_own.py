@@ -73,7 +73,7 @@ class Problems(unittest.TestCase):
                      "@@begin y 1", "y:FAIL:load", "#1 y:FAIL", "@@end y 1 1"):
             columns["c"].feed(line + "\n")
         results = columns["c"].results
-        command.leave_out_refused(results)
+        command.leave_out_lacking(results, *catalog.C_LACKS["rt"])
         self.assertEqual([results[name].status for name in "xy"], ["left out", "fail"])
         self.assertEqual(self.problems(own(c_says=("int3",)), results["x"], Result("pass")), [])
         self.assertEqual(len(self.problems(own(), results["x"], Result("fail", "why"))), 1)

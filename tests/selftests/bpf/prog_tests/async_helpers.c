@@ -276,17 +276,22 @@ bool async_is_rust(void)
 	return !kallsyms_find("bpf_async_irq_work", &addr);
 }
 
-bool async_can_init_in_nmi(void)
-{
-	return access(DEBUGFS "/debug_objects/stats", F_OK);
-}
-
-bool async_can_init_atomic(void)
+static bool kernel_is(const char *word)
 {
 	struct utsname name;
 
 	uname(&name);
-	return !strstr(name.version, "PREEMPT_RT");
+	return strstr(name.version, word);
+}
+
+bool async_can_init_in_nmi(void)
+{
+	return access(DEBUGFS "/debug_objects/stats", F_OK) && kernel_is("SMP");
+}
+
+bool async_can_init_atomic(void)
+{
+	return !kernel_is("PREEMPT_RT");
 }
 
 int async_write(const char *file, const char *text)

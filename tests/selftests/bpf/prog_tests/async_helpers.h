@@ -86,7 +86,8 @@ int async_run(const struct bpf_program *prog, __u32 mark);
 bool async_drop_map(const struct bpf_map *map, const struct bpf_map *other);
 
 bool async_is_rust(void);	/* the kernel has CONFIG_BPF_ASYNC_RUST */
-bool async_can_init_in_nmi(void);	/* not with debug objects: they take a lock */
+/* Not with debug objects, which take a lock, nor without SMP, where there is no memory. */
+bool async_can_init_in_nmi(void);
 bool async_can_init_atomic(void);	/* not on PREEMPT_RT: memory needs preemption there */
 
 /* The files of bpf_async_test.ko: 0 or an error. */
