@@ -61,6 +61,7 @@ class Test:
     what: str = ""
     hazard: str = ""
     c_says: tuple = ()
+    c_may_say: tuple = ()
     known: tuple = ()
     append: str = ""
     arch: str = ""

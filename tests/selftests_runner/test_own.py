@@ -50,6 +50,11 @@ class Problems(unittest.TestCase):
             self.assertEqual(table.own_problems([own()], columns), [f"x on C: {status}: why"])
             self.assertEqual(len(table.own_problems([own()], columns, fixed=["y"])), 1)
 
+    def test_what_c_shows_by_chance(self):
+        chance = own(c_may_say=("int3",))
+        for c, number in ((Result("pass"), 0), (Result("crash", "int3: 0000"), 0), (Result("fail", "why"), 1)):
+            self.assertEqual(len(self.problems(chance, c, Result("pass"))), number)
+
     def test_nothing_ran(self):
         for status in ("left out", "skip"):
             self.assertTrue(table.own_problems([own()], {"rust": {"x": Result(status, "needs 4 CPUs")}}, True))
