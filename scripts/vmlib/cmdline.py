@@ -27,8 +27,9 @@ HIDDEN = ("/dev", "/proc", "/run", "/sys", "/var/cache", "/var/log", "/var/tmp")
 ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=500000,cache=loose"
 
 # After an oops or a lock-up there is nothing to wait for. All messages go to
-# the console.
-KERNEL_WORDS = ("oops=panic", "softlockup_panic=1", "ignore_loglevel")
+# the console. An emulated CPU of a busy host may stand still for ten seconds, the
+# watchdogs' default, without being locked up.
+KERNEL_WORDS = ("oops=panic", "softlockup_panic=1", "watchdog_thresh=30", "ignore_loglevel")
 
 # Of x86. The check of the timer interrupt fails by chance on a busy host. Early
 # in the boot identify_cpu() clears the CPU's features for a moment; an interrupt
