@@ -107,6 +107,7 @@ class Kernel:
             raise BuildError(f"{self.folder} is not the {impl} kernel: CONFIG_BPF_ASYNC_RUST "
                              f"is {switch or 'not set'}; {hint}")
         self.release = (self.folder / "include/config/kernel.release").read_text(encoding="utf-8").strip()
+        # kernel.sh writes this file when a build has ended well.
         in_cache = self.folder.parent == cache() / "build"
         if in_cache and not (self.folder / ".bpf-async-built").exists():
             raise BuildError(f"no {impl} kernel: what was begun in {self.folder} has not been built to its end; {hint}")

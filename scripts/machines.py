@@ -7,7 +7,8 @@ out/*.json. Also in out/machines.txt, from where make readme takes it.
 A cell is passed/run: what a machine is too small for, or has no device for, is
 not run. Tests of ours that fail on C find the bugs that the README lists; a limit
 that both kernels have counts as shown, not as passed. What failed at first and passed
-when it was run again is said. The last column is the commit of the tests that ran.
+when it was run again is said. The last column has the commits at which it ran, with a +
+where the work tree differed.
 """
 
 import json
@@ -45,7 +46,8 @@ def collect(files):
             continue
         impls = [word for word in words if word in ("rust", "c")] or ["c", "rust"]
         row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {})
-        row.setdefault("commits", set()).update(kernel["repository"] for kernel in data.get("built", {}).values())
+        row.setdefault("commits", set()).update(kernel["repository"][:7] + ("+" if " " in kernel["repository"] else "")
+                                                for kernel in data.get("built", {}).values())
         for impl in impls:
             if match[1] == "kunit":
                 row["kunit", impl] = f"{data['passed']}/{data['passed'] + data['failed']}"

@@ -167,7 +167,7 @@ class Stream:
         return words
 
     def _on_ready(self):
-        pass
+        """From here on the limits are those of tests."""
 
     def _on_done(self):
         self.done = True

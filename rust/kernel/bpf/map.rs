@@ -140,18 +140,15 @@ impl Drop for MapRef {
     }
 }
 
-// FIXME: The exception below: an inner map can be freed before its object. hashtab.c has to empty
-// the slot again before it frees the value. C depends on the same.
+// FIXME: A program that looks up a value, deletes it, and initialises a new object in it can have
+// its inner map freed before the object. hashtab.c has to empty the slot again before it frees the
+// value. C depends on the same; see "Known limits" in Documentation/bpf/rust_async.rst.
+//
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
-// - A map calls `cancel_and_free()` for each value when its last user reference goes, or when an
-//   element is deleted. It may be freed without a grace period after that. But a program, the owner
-//   of a callback, has references to the maps that it uses, and is freed a grace period after it
-//   was released. What it does not have a reference to is an inner map, which is freed a grace
-//   period after its last reference. The exception is a stale value: a program that looks up a
-//   value, deletes it, and initialises a new object in it. The slot is then empty only when the
-//   memory of the value is used again or freed; see "Known limits" in
-//   Documentation/bpf/rust_async.rst.
+// - A map calls `cancel_and_free()` for each value before it goes. A program, which owns the
+//   callback, keeps the maps that it uses until a grace period after it was released. A map that it
+//   found in another one waits for a grace period after its last reference.
 unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.

@@ -259,7 +259,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// # Errors
     ///
     /// - `EOPNOTSUPP` with interrupts disabled or in NMI. On `PREEMPT_RT` also with preemption
-    ///   disabled, because the wait sleeps.
+    ///   disabled, because the wait sleeps, and in a task that already waits for a lock.
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
     ///   callback waits for. Also if the caller traces the expiry of this timer, or on `PREEMPT_RT`

@@ -286,7 +286,7 @@ impl Cpu {
             unsafe { bindings::bpf_async_schedule_work(&raw mut (*of.0.get()).overflow_work) };
             self.draining().store(null_mut(), Relaxed);
             // A run that has not begun takes all that is on the list now.
-            // SAFETY: As above.
+            // SAFETY: The work is static, and was set up at boot.
             if unsafe { bindings::bpf_async_work_pending(&raw mut (*of.0.get()).overflow_work) } {
                 return;
             }
