@@ -150,7 +150,9 @@ def main(argv):
     path.unlink(missing_ok=True)        # of an earlier run, which this one may not get as far as
     for impl in impls:
         columns[impl], built[impl] = run_one(impl, args)
-    failures = table.own_problems(tests, columns, args.cpus < 4, args.fixed) if args.own else table.problems(columns)
+    usual = not kernels.words(args) and not args.append
+    failures = table.own_problems(tests, columns, args.cpus < 4, args.fixed, usual) if args.own else \
+        table.problems(columns)
     table.write_json(path, columns, built, failures, tests)
     summary = "; ".join(f"{TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
     said = [table.render_own(tests, columns)] if args.own else \

@@ -39,6 +39,12 @@ class Problems(unittest.TestCase):
     def test_a_bug_that_is_gone(self):
         self.assertEqual(len(self.problems(own(c_says=("int3",)), Result("pass"), Result("pass"))), 1)
 
+    def test_a_bug_on_another_machine(self):
+        bug = own(c_says=("int3",))
+        for result, number in ((Result("pass"), 0), (Result("crash", "int3: 0000"), 0), (Result("fail", "why"), 1),
+                               (Result("skip", "why"), 1)):
+            self.assertEqual(len(table.own_problems([bug], {"c": {"x": result}}, usual=False)), number)
+
     def test_a_bug_that_is_fixed(self):
         bug = own(c_says=("int3",))
         for result, number in ((Result("pass"), 0), (Result("crash", "Oops: int3: 0000"), 1)):
