@@ -49,6 +49,8 @@ configure() {
 
 # A new build folder begins as a copy of the other implementation's: the two
 # kernels share all but a few objects. Compilers and options are make's business.
+# Commands that name the folder get the new name: else objtool would be built again,
+# and after it every object that it has looked at.
 seed() {
 	local other
 	other=$CACHE/build/$(IMPL=$1 build_name "${tree##*/}")
@@ -59,6 +61,7 @@ seed() {
 		rm -rf "$build.part"
 		cp -a --reflink=auto "$other" "$build.part"
 		rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
+		find "$build.part" -name '.*.cmd' -exec sed -i "s|/build/${other##*/}/|/build/$name/|g" {} +
 		mv "$build.part" "$build"
 	)
 }
