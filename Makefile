@@ -21,7 +21,7 @@ CONFIG_EXTRA ?=
 ## CMD='…': the command that make vm runs in the guest
 CMD ?=
 ## CPUS=n: of the virtual machine (default 2, make regress 4)
-CPUS ?= 2
+CPUS ?=
 ## APPEND='…': more of the guest kernel's command line
 APPEND ?=
 ## TIMEOUT=s: how long the guest of make vm may take (default 300); if given, a wait for another run too
@@ -87,7 +87,7 @@ check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
 
 regress: ## our own selftests, on the kernel of IMPL (or IMPL=both), or CASE=name alone
-	@CPUS=$(if $(filter file,$(origin CPUS)),,$(CPUS)) scripts/target.sh regress
+	@scripts/target.sh regress
 
 stress: ## everything at random, from all contexts, for SECONDS, on the kernel of IMPL and FLAVOR
 	@scripts/target.sh stress '$(SECONDS)' '$(SEED)'

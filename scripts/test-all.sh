@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA SERIES
+unset KSRC CONFIG_EXTRA SERIES CPUS APPEND
 export IMPL=both FLAVOR=plain ARCH=x86_64
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test-all.txt
