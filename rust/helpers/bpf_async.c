@@ -21,12 +21,14 @@ __rust_helper bool rust_helper_bpf_async_must_defer(void)
 
 /*
  * Whether the caller may take a lock that sleeps on PREEMPT_RT. A task that waits
- * for one, and is traced on its way to sleep, can be preempted and may not.
+ * for one, and is traced on its way to sleep, can be preempted and may not: it has
+ * one pi_blocked_on, and one saved_state, to which a lock's wakeup does not go. A
+ * writer that waits for the readers of an rwlock_t has the second only.
  */
 __rust_helper bool rust_helper_bpf_async_preemptible(void)
 {
 #ifdef CONFIG_PREEMPT_RT
-	if (current->pi_blocked_on)
+	if (current->pi_blocked_on || get_current_state() == TASK_RTLOCK_WAIT)
 		return false;
 #endif
 	return preemptible();

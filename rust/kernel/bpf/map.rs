@@ -141,8 +141,9 @@ impl Drop for MapRef {
 }
 
 // FIXME: A program that looks up a value, deletes it, and initialises a new object in it can have
-// its inner map freed before the object. hashtab.c has to empty the slot again before it frees the
-// value. C depends on the same; see "Known limits" in Documentation/bpf/rust_async.rst.
+// the value freed under the callback of that object, and an inner map before the object. A hash
+// table empties the slot once more when it frees the value, but waits for no grace period between
+// the two. C depends on the same; see "Known limits" in Documentation/bpf/rust_async.rst.
 //
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.

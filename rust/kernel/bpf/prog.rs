@@ -275,7 +275,8 @@ impl TimerCallback for ProgCallback {
     #[inline]
     fn call(callback: CallbackRef<'_, Self>) {
         // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()`. The object
-        // was in use when this read side began, and maps keep the memory of values for RCU readers.
+        // was in use when this read side began, and maps keep the memory of values for RCU readers,
+        // with the exception that `impl Container for Map` names.
         unsafe { call(callback.callback.func(), callback.container, callback.value) };
     }
 }
@@ -313,7 +314,8 @@ impl WorkCallback for ProgCallback {
     #[inline]
     unsafe fn call(refs: &ProgRefs, value: *mut c_void, _guard: &tasks_trace::Guard) {
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
-        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers.
+        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers, with
+        // the exception that `impl Container for Map` names.
         unsafe { call(refs.callback.subprog().func(), refs.map.map(), value) };
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What each operation answers with preemption disabled. On PREEMPT_RT there is
- * no memory for init, and a cancel that may wait is refused.
+ * no memory for init, and a cancel that may wait is refused. The same holds there for a
+ * task that is traced while it is about to wait for a lock.
  */
 #include "async_helpers.h"
 #include "async_preempt_off.skel.h"
@@ -13,7 +14,8 @@ static void preempt_off(void)
 
 	if (!ASSERT_OK_PTR(skel, "open_and_load") ||
 	    !ASSERT_OK(async_run(skel->progs.inits, 0), "inits") ||
-	    !ASSERT_OK(async_run(skel->progs.operations, 0), "operations"))
+	    !ASSERT_OK(async_run(skel->progs.operations, 0), "operations") ||
+	    !ASSERT_OK(async_run(skel->progs.lock_waits, 0), "lock_waits"))
 		goto out;
 	ASSERT_EQ(skel->bss->timer_init, atomic ? 0 : -ENOMEM, "init of a timer");
 	ASSERT_EQ(skel->bss->wq_init, atomic ? 0 : -ENOMEM, "init of a wq");
@@ -22,6 +24,9 @@ static void preempt_off(void)
 	ASSERT_EQ(skel->bss->cancel, atomic ? 1 : -EOPNOTSUPP, "cancel");
 	ASSERT_EQ(skel->bss->cancel_async, 1, "cancel_async");
 	ASSERT_TRUE(async_wait(skel->bss->ran), "the work item runs");
+	ASSERT_EQ(skel->bss->wait_timer_init, atomic ? 0 : -ENOMEM, "init of a timer by a task that waits");
+	ASSERT_EQ(skel->bss->wait_wq_init, atomic ? 0 : -ENOMEM, "init of a wq by a task that waits");
+	ASSERT_EQ(skel->bss->wait_cancel, atomic ? 1 : -EOPNOTSUPP, "cancel by a task that waits");
 out:
 	async_preempt_off__destroy(skel);
 }

@@ -139,12 +139,20 @@ __bpf_kfunc void bpf_async_test_sleep(u32 usecs)
 	fsleep(usecs);
 }
 
+/* On PREEMPT_RT, look like a writer that waits for the readers of an rwlock_t, or stop it. */
+__bpf_kfunc void bpf_async_test_lock_waits(bool yes)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		__set_current_state(yes ? TASK_RTLOCK_WAIT : TASK_RUNNING);
+}
+
 __bpf_kfunc_end_defs();
 
 BTF_KFUNCS_START(kfunc_ids)
 BTF_ID_FLAGS(func, bpf_async_test_nmi)
 BTF_ID_FLAGS(func, bpf_async_test_context)
 BTF_ID_FLAGS(func, bpf_async_test_sleep, KF_SLEEPABLE)
+BTF_ID_FLAGS(func, bpf_async_test_lock_waits)
 BTF_KFUNCS_END(kfunc_ids)
 
 static const struct btf_kfunc_id_set kfunc_set = {
