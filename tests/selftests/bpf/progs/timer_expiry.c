@@ -20,7 +20,7 @@ struct {
 enum { MODE_OFF, BEFORE, AFTER };
 
 volatile u32 on;	/* when to cancel */
-volatile u64 begun, ended, fired;
+volatile u64 begun, ended, fired, over;
 volatile s32 ret;	/* what the cancel answered */
 
 static __always_inline struct elem *get(void)
@@ -71,5 +71,10 @@ int before(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/hrtimer_expire_exit")
 int after(struct bpf_raw_tracepoint_args *ctx)
 {
-	return cancel_in_expiry(ctx->args[0], AFTER);
+	struct elem *e = get();
+
+	cancel_in_expiry(ctx->args[0], AFTER);
+	if (e && is_in(ctx->args[0], object_of(&e->timer)))
+		__sync_fetch_and_add(&over, 1);
+	return 0;
 }
