@@ -103,12 +103,13 @@ def run(args, suites, words):
         return status, Path(out.name).read_text()
 
 
-def keep(build, passed, failed):
-    """For make machines, if the folder's name says which kernel this is."""
-    match = re.search(r"-(rust|c)((?:-[a-z0-9_]+)*)$", Path(build).name)
+def keep(build, from_commit, passed, failed):
+    """For make machines, if the folder's name says which kernel this is, and that neither tree
+    nor options are the user's."""
+    match = re.fullmatch(r"7\.3(?:\.\d+)?-(rust|c)((?:-(?!extra)[a-z0-9_]+)*)", Path(build).name)
     if match:
         write_json(ROOT / "out" / f"kunit-{match[1]}{match[2]}.json", {
-            "passed": passed, "failed": failed, "built": {match[1]: {"repository": commit()}}})
+            "passed": passed, "failed": failed, "built": {match[1]: {"repository": from_commit}}})
 
 
 def main():
@@ -122,6 +123,7 @@ def main():
     print(f"kunit: {len(suites)} suites and the doctests" if files else
           f"kunit: {len(suites)} suites; doctests: left out, one of the kernel's own takes a spinlock with "
           "interrupts disabled, which PREEMPT_RT reports", file=sys.stderr)
+    from_commit = commit()              # before it runs: work may go on meanwhile
     statuses, texts = zip(*(run(args, *boot) for boot in boots(args.kernel, suites)))
     text = "".join(texts)
     passed, bad = judge(parse(text), suites, files)
@@ -130,7 +132,7 @@ def main():
         print(f"kunit: {complaint}", file=sys.stderr)
     if bad:
         sys.stderr.write(text)
-    keep(args.kernel, passed, len(bad))
+    keep(args.kernel, from_commit, passed, len(bad))
     print(f"kunit: {passed} passed, {len(bad)} failed")
     return 1 if bad else 0
 

@@ -46,9 +46,10 @@ def collect(files):
             continue
         impls = [word for word in words if word in ("rust", "c")] or ["c", "rust"]
         row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {})
-        row.setdefault("commits", set()).update(kernel["repository"][:7] + ("+" if " " in kernel["repository"] else "")
-                                                for kernel in data.get("built", {}).values())
+        commits = row.setdefault("commits", {})
         for impl in impls:
+            built = data.get("built", {}).get(impl, {}).get("repository", "unknown")
+            commits[match[1], impl] = built[:7] + ("+" if " " in built else "")
             if match[1] == "kunit":
                 row["kunit", impl] = f"{data['passed']}/{data['passed'] + data['failed']}"
             else:
@@ -61,7 +62,7 @@ def render(rows):
     lines = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit", "commit"]]
     order = [*(key for key in TITLES if key in rows), *sorted(key for key in rows if key not in TITLES)]
     lines += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns),
-               ", ".join(sorted(rows[key].get("commits", ()))) or "-"] for key in order]
+               ", ".join(sorted(set(rows[key].get("commits", {}).values()))) or "-"] for key in order]
     return grid(lines)
 
 

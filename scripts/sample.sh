@@ -27,6 +27,7 @@ cp "$ROOT/samples/rust/rust_bpf_async.rs" "$out/samples/rust/"
 	echo 1 >$trace/events/timer/hrtimer_expire_entry/enable
 	for ticks in 2 2 0; do
 		: >$trace/trace
+		dmesg -C
 		insmod "$MODULE"
 		until [ "$(grep -c async_rust_timer_cb $trace/trace)" -gt $ticks ] || [ $ticks = 0 ]; do
 			sleep 0.1

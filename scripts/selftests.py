@@ -147,12 +147,13 @@ def main(argv):
              *([f"cpus{args.cpus}"] if args.own and args.cpus != 4 and args.flavor != "up" else []),
              *re.findall(r"\w+", args.append), *unusual, *(["only"] if args.only else [])]
     path = Path(args.json) if args.json else ROOT / "out" / ("-".join(parts) + ".json")
-    path.unlink(missing_ok=True)        # of an earlier run, which this one may not get as far as
+    for old in (path, path.with_suffix(".txt")):        # of an earlier run, which this one may not get as far as
+        old.unlink(missing_ok=True)
     for impl in impls:
         columns[impl], built[impl] = run_one(impl, args)
     usual = not kernels.words(args) and not args.append
     failures = table.own_problems(tests, columns, args.cpus < 4, args.fixed, usual) if args.own else \
-        table.problems(columns)
+        table.problems(columns, args.flavor in catalog.C_LACKS)
     table.write_json(path, columns, built, failures, tests)
     summary = "; ".join(f"{TITLES[impl]}: {table.counts(res)}" for impl, res in columns.items())
     said = [table.render_own(tests, columns)] if args.own else \

@@ -23,6 +23,7 @@ class Tests(Kernel):
 
     def __init__(self, impl, args):
         super().__init__(impl, args)
+        self.commit = commit()          # before it runs: work may go on meanwhile
         self.out = cache() / "selftests" / self.label
         # Trees of one version can differ: each has its own bpftool and libbpf.
         self.tools = cache() / "selftests" / "-".join(
@@ -65,7 +66,7 @@ class Tests(Kernel):
             "debugging": ", ".join(key[7:] for key in ("CONFIG_KASAN", "CONFIG_PROVE_LOCKING",
                                                        "CONFIG_DEBUG_OBJECTS", "CONFIG_KCSAN")
                                    if config.get(key)) or "none",
-            "repository": commit(),
+            "repository": self.commit,
         }
 
 

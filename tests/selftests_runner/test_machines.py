@@ -12,7 +12,7 @@ import machines  # noqa: E402
 def data(**tests):
     return {"tests": {name: {impl: {"status": status} for impl, status in columns.items()}
                       for name, columns in tests.items()},
-            "built": {"rust": {"repository": "1234"}}}
+            "built": {impl: {"repository": "1234"} for impl in ("c", "rust")}}
 
 
 class Machines(unittest.TestCase):
@@ -35,12 +35,20 @@ class Machines(unittest.TestCase):
                                  ("regress-rust-cpus1-nolapic.json", one), ("kunit-rust-rt.json", {"passed": 3, "failed": 1}),
                                  ("regress-rust-only.json", one), ("bench.json", {}),
                                  ("regress-rust-kcsan.json", {"cases": []})])
-        self.assertEqual(rows, {"rt": {("regress", "rust"): "1/1", ("kunit", "rust"): "3/4", "commits": {"1234"}},
-                                "arm64": {("regress", "c"): "0/1", ("regress", "rust"): "1/1", "commits": {"1234"}},
-                                "cpus1-nolapic": {("regress", "rust"): "1/1", "commits": {"1234"}}})
+        commits = {key: row.pop("commits") for key, row in rows.items()}
+        self.assertEqual(rows, {"rt": {("regress", "rust"): "1/1", ("kunit", "rust"): "3/4"},
+                                "arm64": {("regress", "c"): "0/1", ("regress", "rust"): "1/1"},
+                                "cpus1-nolapic": {("regress", "rust"): "1/1"}})
+        self.assertEqual(commits["rt"], {("regress", "rust"): "1234", ("kunit", "rust"): "unknown"})
+
+    def test_a_commit_that_was_replaced(self):
+        old, new = data(a={"rust": "pass"}), data(a={"rust": "pass"})
+        old["built"]["rust"]["repository"] = "5678"
+        rows = machines.collect([("regress-rust.json", old), ("regress.json", new)])
+        self.assertEqual(rows[""]["commits"], {("regress", "c"): "1234", ("regress", "rust"): "1234"})
 
     def test_each_machine_has_a_line(self):
-        text = machines.render({"rt": {("regress", "rust"): "1/1", "commits": {"1", "2"}}, "other": {}})
+        text = machines.render({"rt": {("regress", "rust"): "1/1", "commits": {"a": "1", "b": "2"}}, "other": {}})
         self.assertIn("1, 2", text)
         self.assertEqual([line.split("  ")[0] for line in text.splitlines()],
                          ["machine", "x86-64, PREEMPT_RT", "other"])

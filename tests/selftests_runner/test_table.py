@@ -31,13 +31,17 @@ class Verdict(unittest.TestCase):
     def test_missing_on_rust(self):
         self.assertEqual(len(self.problems({"a": "pass", "b": "pass"}, {"b": "pass"})), 1)
 
-    def test_what_c_does_not_pass_either(self):
-        for status in ("fail", "skip", "left out"):
+    def test_what_c_does_not_run_either(self):
+        for status in ("skip", "left out"):
             self.assertEqual(self.problems({"a": status, "b": "pass"}, {"a": status, "b": "pass"}), [])
 
-    def test_a_crash_whatever_c_does(self):
+    def test_what_c_refuses_and_rust_does_not(self):
+        columns = {"c": results(a="skip", b="pass"), "rust": results(a="skip", b="pass")}
+        self.assertEqual(table.problems(columns, True), ["a: skip on Rust"])
+
+    def test_a_failure_whatever_c_does(self):
         for c in ("fail", "skip", "crash", "hang", "left out"):
-            for status in ("crash", "hang"):
+            for status in ("fail", "crash", "hang"):
                 self.assertEqual(self.problems({"a": c, "b": "pass"}, {"a": status, "b": "pass"}),
                                  [f"a: {status} on Rust"])
 
