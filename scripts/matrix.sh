@@ -70,6 +70,8 @@ configure() {
 	}
 }
 
+forget_objects() { find "${TARGETS[@]/#/$out/}" -name '*.o' -delete; }
+
 kmake() { "${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$out" "$@"; }
 
 # Prints what modpost says of the objects; C symbols of the rest of the kernel are
@@ -86,15 +88,18 @@ modpost() {
 		grep -vE "symbol '[a-z0-9_]+' undefined!\$" || true
 }
 
-# What has a warning is not made, but for warnings of objtool: then it is once more
-# by the next run, so that it stays one.
+# What has a warning is not made, but for warnings of objtool, so objects with one
+# may not stay: the next configuration, or run, would take them as good. In a run
+# that was ended they may have had one.
 compile() {
+	local status=0
 	configure || return
-	logged "matrix: $name" "$log" '  [A-Z]' -- kmake -k -j"$(nproc)" -Otarget W=e prepare "${TARGETS[@]}" || return
-	if grep -i 'warning:' "$log" >/dev/null; then
-		find "${TARGETS[@]/#/$out/}" -name '*.o' -delete
-		return 1
-	fi
+	[ ! -e "$out/begun" ] || forget_objects
+	touch "$out/begun"
+	logged "matrix: $name" "$log" '  [A-Z]' -- kmake -k -j"$(nproc)" -Otarget W=e prepare "${TARGETS[@]}" || status=$?
+	! grep -i 'warning:' "$log" >/dev/null || { forget_objects && status=1; }
+	rm -f "$out/begun"
+	[ "$status" = 0 ] || return
 	(modpost) >"$log.modpost" 2>&1 && cat "$log.modpost" >>"$log" && [ ! -s "$log.modpost" ]
 }
 
@@ -111,7 +116,7 @@ build() {
 	mkdir -p "$out"
 	CONFIG_EXTRA=$CACHE/matrix/$name.config
 	asked >"$CONFIG_EXTRA"
-	from=$(inputs)
+	from=$({ inputs && cat "$SCRIPTS/matrix.sh"; } | sha256sum)
 	stamp=$CACHE/matrix/$name.stamp
 	if [ "$(sed -n 1p "$stamp" 2>/dev/null)" = "$from" ]; then
 		row pass "$(sed -n 2p "$stamp")"
