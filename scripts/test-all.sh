@@ -32,6 +32,12 @@ selftests() {
 }
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
 
+# outline TARGET: with helpers that are called.
+outline() {
+	echo CONFIG_RUST_INLINE_HELPERS=n >"$CACHE/outline.config"
+	IMPL=rust CONFIG_EXTRA=$CACHE/outline.config "$SCRIPTS/target.sh" "$1"
+}
+
 # kernels NAME: both, and what runs on each machine and flavour.
 kernels() {
 	step "kernel: C, $1" built c
@@ -50,6 +56,8 @@ for part in "${parts[@]}"; do
 	cfi)
 		FLAVOR=cfi && kernels "$part"
 		step "selftests: cfi=kcfi" selftests --append cfi=kcfi
+		step "kunit: cfi, RUST_INLINE_HELPERS=n" outline kunit
+		step "own tests: cfi, RUST_INLINE_HELPERS=n" outline regress
 		;;
 	nolapic)
 		step "own tests: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
