@@ -36,18 +36,17 @@ static int timer_cb(void *map, int *key, struct elem *e)
 	return 0;
 }
 
-/* Start it on this CPU, to fire at once. */
+/* Start it on this CPU, to fire at once: perhaps before this returns. */
 SEC("tc")
 int start(struct __sk_buff *skb)
 {
 	struct elem *e = get();
 
 	if (!e)
-		return 0;
-	ret = bpf_timer_init(&e->timer, &elems, CLOCK_MONOTONIC) ?:
-	      bpf_timer_set_callback(&e->timer, timer_cb) ?:
-	      bpf_timer_start(&e->timer, 0, BPF_F_TIMER_CPU_PIN);
-	return 0;
+		return 1;
+	return bpf_timer_init(&e->timer, &elems, CLOCK_MONOTONIC) ?:
+	       bpf_timer_set_callback(&e->timer, timer_cb) ?:
+	       bpf_timer_start(&e->timer, 0, BPF_F_TIMER_CPU_PIN);
 }
 
 static __always_inline int cancel_in_expiry(u64 timer, u32 when)
