@@ -19,21 +19,6 @@ __rust_helper bool rust_helper_bpf_async_must_defer(void)
 	return in_hardirq() || irqs_disabled();
 }
 
-/*
- * Whether the caller may take a lock that sleeps on PREEMPT_RT. A task that waits
- * for one, and is traced on its way to sleep, can be preempted and may not: it has
- * one pi_blocked_on, and one saved_state, to which a lock's wakeup does not go. A
- * writer that waits for the readers of an rwlock_t has the second only.
- */
-__rust_helper bool rust_helper_bpf_async_preemptible(void)
-{
-#ifdef CONFIG_PREEMPT_RT
-	if (current->pi_blocked_on || get_current_state() == TASK_RTLOCK_WAIT)
-		return false;
-#endif
-	return preemptible();
-}
-
 __rust_helper struct bpf_async_cpu *rust_helper_bpf_async_this_cpu(void)
 {
 	return this_cpu_ptr(&bpf_async_cpu);
@@ -89,12 +74,19 @@ __rust_helper void rust_helper_bpf_async_preempt_enable(void)
 
 /*
  * If the memory cgroup is full, kmalloc_nolock() gives the memory back under a lock
- * of the slab cache, which can sleep on PREEMPT_RT.
+ * of the slab cache, which can sleep on PREEMPT_RT. A task that waits for such a
+ * lock, and is traced on its way to sleep, can be preempted and must not take
+ * another one: it has one pi_blocked_on, and one saved_state, to which a lock's
+ * wakeup does not go. A writer that waits for the readers of an rwlock_t has the
+ * second only. (What is not seen here is a futex that is requeued later, while the
+ * task waits for the lock of the slab cache: another task sets pi_blocked_on then.)
  */
 __rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)
 {
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !rust_helper_bpf_async_preemptible())
+#ifdef CONFIG_PREEMPT_RT
+	if (!preemptible() || current->pi_blocked_on || get_current_state() == TASK_RTLOCK_WAIT)
 		return NULL;
+#endif
 	return bpf_map_kmalloc_nolock(map, size, 0, map->numa_node);
 }
 

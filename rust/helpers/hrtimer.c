@@ -2,7 +2,6 @@
 
 #include <linux/hrtimer.h>
 #include <linux/hrtimer_bases.h>
-#include <linux/preempt.h>
 #include <linux/smp.h>
 
 __rust_helper bool rust_helper_hrtimer_is_queued(struct hrtimer *timer)
@@ -12,13 +11,12 @@ __rust_helper bool rust_helper_hrtimer_is_queued(struct hrtimer *timer)
 
 /*
  * If the timer expires in a softirq on this CPU, that softirq was interrupted
- * by the caller or calls it. On PREEMPT_RT a task may have preempted it.
+ * by the caller or calls it, or on PREEMPT_RT was preempted by the caller.
  */
 __rust_helper bool rust_helper_hrtimer_runs_here(const struct hrtimer *timer)
 {
 	const struct hrtimer_clock_base *base = READ_ONCE(timer->base);
 
-	return (!IS_ENABLED(CONFIG_PREEMPT_RT) || in_serving_softirq()) &&
-	       base->cpu_base->cpu == raw_smp_processor_id() &&
+	return base->cpu_base->cpu == raw_smp_processor_id() &&
 	       READ_ONCE(base->running) == timer;
 }

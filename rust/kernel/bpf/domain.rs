@@ -68,8 +68,8 @@ pub trait AsyncFn: Send + Sync + 'static {
 ///
 /// Dropping the domain sleeps until the timers and work items were dropped and no callback is left.
 /// Declare it as the last field of a struct, because the fields of a struct are dropped in order. A
-/// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`,
-/// or by setting another callback.
+/// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`
+/// where that cannot fail, or by setting another callback.
 ///
 /// What it waits for are callbacks and their destructors, not other code of the module that drops a
 /// timer or work item.
@@ -189,7 +189,8 @@ impl AsyncCallback for Owner {
     type Container = NoContainer;
 }
 
-impl TimerCallback for Owner {
+// SAFETY: `bpf_async_rust_timer_cb` only calls `Timer::timer_fn` for `Owner`.
+unsafe impl TimerCallback for Owner {
     const TIMER_FN: raw::Function = bpf_async_rust_timer_cb;
 
     fn call(callback: CallbackRef<'_, Self>) {
@@ -197,15 +198,19 @@ impl TimerCallback for Owner {
     }
 }
 
-impl WorkCallback for Owner {
+// SAFETY: `bpf_async_rust_work` only calls `WorkItem::work_fn` for `Owner`.
+unsafe impl WorkCallback for Owner {
     const WORK_FN: WorkFn = bpf_async_rust_work;
-    type Refs = Arc<RustCallback>;
+    type Refs<'t> = Arc<RustCallback>;
 
-    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Arc<RustCallback>> {
+    unsafe fn acquire(
+        callback: &CallbackRef<'_, Self>,
+        _trace: &tasks_trace::Guard,
+    ) -> Acquired<Arc<RustCallback>> {
         Acquired::Refs(callback.callback.into())
     }
 
-    unsafe fn call(refs: &Arc<RustCallback>, _value: *mut c_void, _guard: &tasks_trace::Guard) {
+    fn call(refs: &Arc<RustCallback>) {
         refs.function.call();
     }
 }
@@ -289,18 +294,29 @@ impl<P: Payload<Owner>> Object<P> {
 
 /// A timer with a callback in Rust.
 ///
-/// Dropping it cancels the timer. No callback begins afterwards, but one may be running. It must
-/// not be dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted; on
-/// `PREEMPT_RT` only in task context with interrupts enabled. As with [`KBox`], this is up to the
-/// unsafe code that calls safe code in such a context.
+/// Dropping it cancels the timer. A callback may be running then, or about to run. It must
+/// not be dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted. On
+/// `PREEMPT_RT` it must not be dropped with interrupts disabled while its [`Domain`] is dropped:
+/// the last of the two frees memory. As with [`KBox`], this is up to the code that is in such a
+/// context.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{
-///     bpf::domain::{AsyncFn, AsyncTimer, Domain},
-///     sync::{Arc, Completion},
-///     time::hrtimer::raw::{Clock, Mode},
+///     bpf::domain::{
+///         AsyncFn,
+///         AsyncTimer,
+///         Domain, //
+///     },
+///     sync::{
+///         Arc,
+///         Completion, //
+///     },
+///     time::hrtimer::raw::{
+///         Clock,
+///         Mode, //
+///     },
 /// };
 ///
 /// struct Done(Arc<Completion>);
@@ -360,7 +376,8 @@ impl AsyncTimer {
     /// # Errors
     ///
     /// - `EINVAL` if there is no callback.
-    /// - `EDEADLK` if the caller is called by this operation of this timer.
+    /// - `EDEADLK` with interrupts disabled, if the caller is called by this operation of this
+    ///   timer, or if too many deferred operations have each caused the next.
     #[doc(alias = "bpf_timer_start")]
     #[inline(never)]
     pub fn start(&self, nanos: i64, mode: Mode) -> Result {
@@ -375,6 +392,7 @@ impl AsyncTimer {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled.
     /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer.
+    ///   On `PREEMPT_RT` also if the callback is running: it was removed, but is not waited for.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {
@@ -431,7 +449,7 @@ impl AsyncWork {
     /// # Errors
     ///
     /// - `EINVAL` if there is no callback.
-    /// - `EDEADLK` if the caller is called by this operation of this work item.
+    /// - `EDEADLK` as [`AsyncTimer::start`].
     #[doc(alias = "bpf_wq_start")]
     #[inline(never)]
     pub fn start(&self) -> Result {
@@ -452,6 +470,7 @@ mod tests {
     use super::*;
     use crate::{
         interrupt::local_interrupt_disable,
+        processor::cpu_relax,
         sync::atomic::{
             Atomic,
             Relaxed, //
@@ -525,6 +544,13 @@ mod tests {
         Ok((work, calls))
     }
 
+    /// Waits until a callback that was called has also returned.
+    fn wait_for_return(timer: &AsyncTimer) {
+        while timer.cancel_async() == Err(EPERM) {
+            cpu_relax();
+        }
+    }
+
     /// A timer calls its callback, and refuses a start without one.
     #[test]
     fn timer_fires() -> Result {
@@ -538,6 +564,7 @@ mod tests {
         let (timer, calls) = timer(&domain)?;
         timer.start(NEAR, Mode::REL)?;
         calls.called.wait_for_completion();
+        wait_for_return(&timer);
         assert_eq!(calls.count.load(Relaxed), 1);
         timer.start(FAR, Mode::REL)?;
         assert_eq!(timer.cancel_async(), Ok(true));
@@ -558,6 +585,7 @@ mod tests {
 
         irqs_off(|| timer.start(NEAR, Mode::REL))?;
         calls.called.wait_for_completion();
+        wait_for_return(&timer);
         assert_eq!(calls.count.load(Relaxed), 1);
 
         let cancelled = irqs_off(|| {

@@ -269,7 +269,8 @@ impl AsyncCallback for ProgCallback {
     type Container = Map;
 }
 
-impl TimerCallback for ProgCallback {
+// SAFETY: `bpf_timer_cb` only calls `Timer::timer_fn` for `ProgCallback`.
+unsafe impl TimerCallback for ProgCallback {
     const TIMER_FN: raw::Function = helpers::bpf_timer_cb;
 
     #[inline]
@@ -285,18 +286,24 @@ impl TimerCallback for ProgCallback {
 ///
 /// # Invariants
 ///
-/// Both come from one object.
-pub(crate) struct ProgRefs {
+/// All come from one object, which was in use at some time in the RCU Tasks Trace read side `'t`.
+pub(crate) struct ProgRefs<'t> {
     callback: ProgCallback,
     map: MapRef,
+    value: *mut c_void,
+    _trace: PhantomData<&'t tasks_trace::Guard>,
 }
 
-impl WorkCallback for ProgCallback {
+// SAFETY: `bpf_wq_work` only calls `WorkItem::work_fn` for `ProgCallback`.
+unsafe impl WorkCallback for ProgCallback {
     const WORK_FN: WorkFn = helpers::bpf_wq_work;
-    type Refs = ProgRefs;
+    type Refs<'t> = ProgRefs<'t>;
 
     #[inline]
-    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<ProgRefs> {
+    unsafe fn acquire<'t>(
+        callback: &CallbackRef<'_, Self>,
+        _trace: &'t tasks_trace::Guard,
+    ) -> Acquired<ProgRefs<'t>> {
         // A callback that is set has a reference to its program. If there is none, it was replaced.
         let Some(prog) = callback.callback.tryget() else {
             return Acquired::Replaced;
@@ -304,19 +311,23 @@ impl WorkCallback for ProgCallback {
         let Some(map) = callback.container.tryget() else {
             return Acquired::Gone;
         };
-        // INVARIANT: Both come from the object of `callback`.
+        // INVARIANT: All come from the object of `callback`, which was in use when its read side
+        // began, inside that of `_trace`.
         Acquired::Refs(ProgRefs {
             callback: prog,
             map,
+            value: callback.value,
+            _trace: PhantomData,
         })
     }
 
     #[inline]
-    unsafe fn call(refs: &ProgRefs, value: *mut c_void, _guard: &tasks_trace::Guard) {
+    fn call(refs: &ProgRefs<'_>) {
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
-        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers, with
-        // the exception that `impl Container for Map` names.
-        unsafe { call(refs.callback.subprog().func(), refs.map.map(), value) };
+        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers, of
+        // which this is one by the type invariants, with the exception that `impl Container for
+        // Map` names.
+        unsafe { call(refs.callback.subprog().func(), refs.map.map(), refs.value) };
     }
 }
 

@@ -50,8 +50,12 @@ pub(crate) struct Timer(RawHrTimer);
 type TimerCb<C = ()> = AsyncCb<Timer, C>;
 
 /// A callback of timers.
-pub(crate) trait TimerCallback: AsyncCallback {
-    /// The function of the `hrtimer`: it calls [`Timer::timer_fn`] for `Self`.
+///
+/// # Safety
+///
+/// `TIMER_FN` must only call [`Timer::timer_fn`] for `Self`.
+pub(crate) unsafe trait TimerCallback: AsyncCallback {
+    /// The function of the `hrtimer`.
     const TIMER_FN: raw::Function;
 
     /// Calls the callback.
@@ -152,8 +156,8 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` if the caller traces the expiry of this timer. On `PREEMPT_RT` also in a timer
-    /// callback: its softirq holds a lock that the end of the other callback may wait for.
+    /// `EDEADLK` if the caller traces the expiry of this timer. Always on `PREEMPT_RT`: the task in
+    /// which the caller runs may hold a sleeping lock that the callback waits for.
     ///
     /// # Safety
     ///
@@ -163,10 +167,10 @@ impl Timer {
     unsafe fn cancel_running(timer: NonNull<Self>, guard: sched::Guard) -> Result<c_int> {
         // SAFETY: `guard`, and then `_rcu`, protects the object.
         let timer = unsafe { timer.as_ref() };
-        if timer.0.runs_here() || cfg!(CONFIG_PREEMPT_RT) && !running_timer().is_null() {
+        if cfg!(CONFIG_PREEMPT_RT) || timer.0.runs_here() {
             return Err(EDEADLK);
         }
-        // With preemption enabled: the callback may be long, and on PREEMPT_RT this sleeps.
+        // With preemption enabled: the callback may be long.
         let _rcu = guard.into_rcu();
         Ok(timer.0.cancel())
     }
@@ -200,7 +204,8 @@ impl Timer {
     }
 }
 
-// SAFETY: The kind is that of timers.
+// SAFETY: The kind is that of timers. `setup` initialises the `hrtimer`, which is all of the
+// payload. What is called for a timer here takes the lock of its timer base.
 unsafe impl<C: TimerCallback> Payload<C> for Timer {
     const KIND: Kind = Kind::Timer;
     type Config = Clock;
@@ -208,7 +213,8 @@ unsafe impl<C: TimerCallback> Payload<C> for Timer {
     unsafe fn setup(this: *mut Self, clock: Clock) {
         // As in C, relative: this puts a timer for CLOCK_REALTIME on CLOCK_MONOTONIC.
         // CAST: `Timer` is transparent over `RawHrTimer`.
-        // SAFETY: The payload stays where it is, and `TIMER_FN` is the function for `C`.
+        // SAFETY: The payload stays where it is. `TimerCallback` guarantees that `TIMER_FN` is the
+        // function for `C`.
         unsafe { RawHrTimer::setup(this.cast(), C::TIMER_FN, clock, Mode::REL) };
     }
 
@@ -258,18 +264,15 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// # Errors
     ///
-    /// - `EOPNOTSUPP` with interrupts disabled or in NMI. On `PREEMPT_RT` also with preemption
-    ///   disabled, because the wait sleeps, and in a task that already waits for a lock.
+    /// - `EOPNOTSUPP` with interrupts disabled or in NMI.
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
-    ///   callback waits for. Also if the caller traces the expiry of this timer, or on `PREEMPT_RT`
-    ///   is a callback that would have to wait: after the callback was removed.
+    ///   callback waits for. Also if the caller traces the expiry of this timer, and on
+    ///   `PREEMPT_RT` whenever the callback is running: after the callback was removed.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {
-        // SAFETY: This FFI call has no requirements.
-        if must_defer() || cfg!(CONFIG_PREEMPT_RT) && !unsafe { bindings::bpf_async_preemptible() }
-        {
+        if must_defer() {
             return Err(EOPNOTSUPP);
         }
         let running = running_timer();

@@ -50,27 +50,32 @@ const START: Op = Op::start(0, Mode::REL);
 pub(crate) type WorkFn = unsafe extern "C" fn(work: *mut bindings::work_struct);
 
 /// A callback of work items.
-pub(crate) trait WorkCallback: AsyncCallback {
-    /// The work function: it calls [`WorkItem::work_fn`] for `Self`.
+///
+/// # Safety
+///
+/// `WORK_FN` must only call [`WorkItem::work_fn`] for `Self`.
+pub(crate) unsafe trait WorkCallback: AsyncCallback {
+    /// The work function.
     const WORK_FN: WorkFn;
 
-    /// The callback with references to all that it uses, apart from the map value.
-    type Refs;
+    /// The callback with references to all that it uses, apart from the map value, which the RCU
+    /// Tasks Trace read side `'t` keeps.
+    type Refs<'t>;
 
     /// Takes the references.
     ///
-    /// Called inside a [`sched`] read side.
-    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Self::Refs>;
+    /// # Safety
+    ///
+    /// `callback` must have been loaded in a read side that began inside that of `trace`.
+    unsafe fn acquire<'t>(
+        callback: &CallbackRef<'_, Self>,
+        trace: &'t tasks_trace::Guard,
+    ) -> Acquired<Self::Refs<'t>>;
 
     /// Calls the callback.
     ///
     /// Task context; may sleep.
-    ///
-    /// # Safety
-    ///
-    /// `value` must be that of the object from which `refs` were taken, inside the RCU Tasks Trace
-    /// read side that `guard` stands for.
-    unsafe fn call(refs: &Self::Refs, value: *mut c_void, guard: &tasks_trace::Guard);
+    fn call(refs: &Self::Refs<'_>);
 }
 
 /// What [`WorkCallback::acquire`] found.
@@ -93,7 +98,8 @@ impl WorkItem {
     ///
     /// # Safety
     ///
-    /// The caller must hold a reference, which it gives up.
+    /// The caller must hold a reference, which it gives up. The object must stay valid until this
+    /// returns: another reference or a read side keeps it.
     unsafe fn schedule<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up, and the reference keeps it until it has run.
         if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } {
@@ -126,7 +132,7 @@ impl WorkItem {
         if op.as_start().is_some() {
             // This does not fail, as the caller holds a reference.
             if cb.head.tryget() {
-                // SAFETY: The reference was taken just now.
+                // SAFETY: The reference was taken just now. The caller holds another one.
                 unsafe { Self::schedule(cb) };
             }
         } else if op.is_cancel() {
@@ -156,35 +162,29 @@ impl WorkItem {
     fn run<C: WorkCallback>(cb: &WorkCb<C>) {
         // First: this protects the map value, and the text of a program. Litmus: work-value.
         let trace = tasks_trace::read_lock();
-        let Some((refs, value)) = Self::acquire(cb, &trace) else {
+        let Some(refs) = Self::acquire(cb, &trace) else {
             return;
         };
 
         // SAFETY: This FFI call is paired with the one below.
         unsafe { bindings::bpf_async_migrate_disable() };
-        // SAFETY: `acquire` has looked at the object inside the read side of `trace`.
-        unsafe { C::call(&refs, value, &trace) };
+        C::call(&refs);
         // SAFETY: This FFI call is paired with the one above.
         unsafe { bindings::bpf_async_migrate_enable() };
-        // Putting the last reference can be much work: not inside the read side.
-        trace.unlock();
-        drop(refs);
     }
 
     /// Takes references to all that the callback uses.
-    ///
-    /// Returns them and the map value, which nothing but the read side of the second argument
-    /// keeps.
     #[inline]
-    fn acquire<C: WorkCallback>(
+    fn acquire<'t, C: WorkCallback>(
         cb: &WorkCb<C>,
-        _: &tasks_trace::Guard,
-    ) -> Option<(C::Refs, *mut c_void)> {
+        trace: &'t tasks_trace::Guard,
+    ) -> Option<C::Refs<'t>> {
         let guard = sched::read_lock();
         loop {
             let callback = cb.callback_ref(&guard)?;
-            match C::acquire(&callback) {
-                Acquired::Refs(refs) => return Some((refs, callback.value)),
+            // SAFETY: The read side of `guard` began inside that of `trace`.
+            match unsafe { C::acquire(&callback, trace) } {
+                Acquired::Refs(refs) => return Some(refs),
                 Acquired::Gone => return None,
                 // A start that was meant for the new callback may have returned 0 already, so this
                 // run has to call it.
@@ -194,7 +194,9 @@ impl WorkItem {
     }
 }
 
-// SAFETY: The kind is that of work items.
+// SAFETY: The kind is that of work items. `setup` initialises the `work_struct`, which is all of
+// the payload. What is called for a work item here changes it atomically, or under the lock of its
+// pool.
 unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     const KIND: Kind = Kind::Work;
     type Config = ();
@@ -202,8 +204,8 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
     unsafe fn setup(this: *mut Self, _config: ()) {
         // CAST: `WorkItem` is transparent over `work_struct`.
         // INVARIANT: Set up here.
-        // SAFETY: The payload is valid for writes and stays where it is. `WORK_FN` is the function
-        // for `C`.
+        // SAFETY: The payload is valid for writes and stays where it is. `WorkCallback` guarantees
+        // that `WORK_FN` is the function for `C`.
         unsafe { bindings::bpf_async_init_work(this.cast(), Some(C::WORK_FN)) };
     }
 
@@ -247,7 +249,7 @@ impl<C: WorkCallback> Slot<WorkItem, C> {
         if !cb.head.tryget() {
             return Err(ENOENT);
         }
-        // SAFETY: The reference was taken above.
+        // SAFETY: The reference was taken above. `guard` is the read side.
         unsafe { WorkItem::schedule(cb) };
         Ok(())
     }

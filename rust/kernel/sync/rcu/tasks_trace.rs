@@ -21,12 +21,6 @@ use crate::{
 #[must_use = "if unused, the read side ends immediately"]
 pub struct Guard(NotThreadSafe);
 
-impl Guard {
-    /// Explicitly ends the read side.
-    #[inline]
-    pub fn unlock(self) {}
-}
-
 impl Drop for Guard {
     #[doc(alias = "rcu_read_unlock_trace")]
     #[inline]
@@ -43,7 +37,7 @@ impl Drop for Guard {
 #[doc(alias = "rcu_read_lock_trace")]
 #[inline]
 pub fn read_lock() -> Guard {
-    // SAFETY: The read side belongs to the current task, in any of its states.
+    // SAFETY: This FFI call has no requirements: read sides nest, and one can begin at any point.
     unsafe { bindings::rcu_read_lock_trace() };
     // INVARIANT: The read side has just begun.
     Guard(NotThreadSafe)

@@ -58,11 +58,17 @@ impl Clock {
 /// What the expiry given to a start means.
 ///
 /// The function always runs in softirq context.
+///
+/// # Invariants
+///
+/// [`Mode::SOFT_BIT`] is set. Of the others, only [`Mode::REL_BIT`] and [`Mode::PINNED_BIT`] can
+/// be.
 #[doc(alias = "hrtimer_mode")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(bindings::hrtimer_mode);
 
 impl Mode {
+    // INVARIANT: The soft bit is set in both.
     /// The expiry is a point on the timer's clock.
     pub const ABS: Self = Self(bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT);
     /// The expiry is relative to now.
@@ -81,6 +87,7 @@ impl Mode {
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
         // CAST: The value has three bits.
+        // INVARIANT: The soft bit is set, and the other two come from `bits`.
         Self((Self::SOFT_BIT | bits & (Self::REL_BIT | Self::PINNED_BIT)) as bindings::hrtimer_mode)
     }
 
@@ -141,7 +148,7 @@ impl RawHrTimer {
     /// # Safety
     ///
     /// The timer must stay valid while it is active: until its function has returned
-    /// `HRTIMER_NORESTART`, or a cancel 0 or 1, and no start came later.
+    /// `HRTIMER_NORESTART`, or a cancel has returned 0 or 1, and no start came later.
     ///
     /// # Context
     ///
@@ -187,7 +194,7 @@ impl RawHrTimer {
     /// Returns whether the caller has interrupted, or is called by, the expiry of this timer, so
     /// that [`RawHrTimer::cancel`] would never return.
     ///
-    /// On `PREEMPT_RT` also if the caller is in another softirq of the CPU where the timer expires.
+    /// On `PREEMPT_RT` also if the caller has preempted the expiry.
     ///
     /// # Context
     ///

@@ -139,7 +139,8 @@ unsafe extern "C" fn work_fn(work: *mut bindings::work_struct) {
     unsafe { WorkItem::work_fn::<Owner>(work) }
 }
 
-impl TimerCallback for Owner {
+// SAFETY: `timer_fn` only calls `Timer::timer_fn` for `Owner`.
+unsafe impl TimerCallback for Owner {
     const TIMER_FN: raw::Function = timer_fn;
 
     fn call(callback: CallbackRef<'_, Self>) {
@@ -149,13 +150,17 @@ impl TimerCallback for Owner {
     }
 }
 
-impl WorkCallback for Owner {
+// SAFETY: `work_fn` only calls `WorkItem::work_fn` for `Owner`.
+unsafe impl WorkCallback for Owner {
     const WORK_FN: WorkFn = work_fn;
-    type Refs = Owner;
+    type Refs<'t> = Owner;
 
     /// As that of `ProgCallback`: a program without references was replaced, or everything is
     /// going away; and a map may be without references.
-    fn acquire(callback: &CallbackRef<'_, Self>) -> Acquired<Owner> {
+    unsafe fn acquire(
+        callback: &CallbackRef<'_, Self>,
+        _trace: &tasks_trace::Guard,
+    ) -> Acquired<Owner> {
         callback.container.touch();
         // SAFETY: A program's memory stays until the end of the execution; whether it was freed
         // is checked.
@@ -173,7 +178,7 @@ impl WorkCallback for Owner {
         Acquired::Refs(owner)
     }
 
-    unsafe fn call(refs: &Owner, _value: *mut c_void, _guard: &tasks_trace::Guard) {
+    fn call(refs: &Owner) {
         refs.0.call();
     }
 }

@@ -116,10 +116,6 @@ pub unsafe fn bpf_async_must_defer() -> bool {
     world().must_defer()
 }
 
-pub unsafe fn bpf_async_preemptible() -> bool {
-    true
-}
-
 pub unsafe fn bpf_async_this_cpu() -> *mut bpf_async_cpu {
     core::ptr::from_ref(world().cpu()).cast_mut()
 }
@@ -250,7 +246,8 @@ pub unsafe fn hrtimer_try_to_cancel(ptr: *mut hrtimer) -> c_int {
 pub unsafe fn hrtimer_is_queued(ptr: *mut hrtimer) -> bool {
     let timer = timer(ptr);
     world().touch(ptr as usize);
-    // No lock in the kernel; what it may see that is older than a return of a start is not modelled.
+    // No lock in the kernel; what it may see that is older than a return of a start is not
+    // modelled.
     let queued = timer.locked(|| timer.armed.get().is_some());
     world().touched(ptr as usize);
     queued

@@ -180,10 +180,6 @@ pub mod sync {
         pub mod tasks_trace {
             pub struct Guard;
 
-            impl Guard {
-                pub fn unlock(self) {}
-            }
-
             pub fn read_lock() -> Guard {
                 Guard
             }
