@@ -18,7 +18,8 @@ use core::ptr::NonNull;
 ///
 /// # Invariants
 ///
-/// Each node on the list is valid and on no other list, until a [`RawBatch`] returns it.
+/// Until a [`RawBatch`] returns it, each node on the list is valid and on no other list, and only
+/// the list accesses it.
 #[doc(alias = "llist_head")]
 #[repr(transparent)]
 pub struct RawList(Opaque<bindings::llist_head>);
@@ -47,7 +48,7 @@ impl RawList {
     #[doc(alias = "llist_empty")]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        // SAFETY: The pointer is valid.
+        // SAFETY: The caller of `from_ptr` guarantees that the head is valid.
         unsafe { bindings::llist_empty(self.0.get()) }
     }
 
@@ -61,13 +62,13 @@ impl RawList {
     /// # Safety
     ///
     /// - `node` must be valid and on no list.
-    /// - Until a [`RawBatch`] returns it, it must stay where it is, and not be added to another
-    ///   list.
+    /// - Until a [`RawBatch`] returns it, it must stay valid and where it is, and only this list
+    ///   may access it.
     #[doc(alias = "llist_add")]
     #[inline]
     pub unsafe fn add(&self, node: NonNull<bindings::llist_node>) -> bool {
         // INVARIANT: By the safety requirements of this function.
-        // SAFETY: Both pointers are valid.
+        // SAFETY: `node` is valid by the safety requirements, and the head by those of `from_ptr`.
         unsafe { bindings::llist_add(node.as_ptr(), self.0.get()) }
     }
 
@@ -77,7 +78,7 @@ impl RawList {
     #[doc(alias = "llist_del_all")]
     #[inline]
     pub fn del_all(&self) -> RawBatch {
-        // SAFETY: The pointer is valid.
+        // SAFETY: The caller of `from_ptr` guarantees that the head is valid.
         // INVARIANT: The nodes were on this list, and are on no list now.
         RawBatch(unsafe { bindings::llist_del_all(self.0.get()) })
     }

@@ -80,8 +80,8 @@ struct RustBpfAsync {
 
 impl kernel::Module for RustBpfAsync {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: `RustBpfAsync` owns the domain, and is dropped before the module is unloaded. The
-        // callbacks do not own it.
+        // SAFETY: `RustBpfAsync` owns the domain, and is dropped before the module is unloaded. If
+        // `init` fails, the domain is dropped here. The callbacks do not own it.
         let domain = unsafe { Domain::new() }?;
         let handles = Handles {
             timer: AsyncTimer::new(&domain, Clock::Monotonic)?,

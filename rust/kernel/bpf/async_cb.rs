@@ -21,12 +21,13 @@
 //! timer afterwards. The timer function then finds no callback, and the timer is cancelled once
 //! more after the grace period, when no context can start it.
 //!
-//! # No callback begins after `cancel_and_free()`
+//! # No callback is found after `cancel_and_free()`
 //!
 //! `cancel_and_free()` sets the pointer to the container to NULL, and then the callback to `FREED`.
 //! [`AsyncCb::callback_ref`] reads them in the opposite order. A racing `set_callback()` can put an
 //! owner into the freed cell for a moment. A reader that sees this owner also sees NULL, and calls
-//! nothing. Litmus: callback-freed.
+//! nothing. One that has found the callback before may still be about to call it.
+//! Litmus: callback-freed.
 
 mod callback;
 mod deferred;
@@ -34,8 +35,10 @@ mod pending;
 
 pub(crate) use self::{
     callback::{
+        AsyncCallback,
         Callback,
-        CallbackCell, //
+        CallbackCell,
+        CallbackRef, //
     },
     deferred::{
         defer_put,
@@ -77,12 +80,6 @@ use core::{
 use pending::Unreferenced;
 use sched::ReadSide;
 
-/// A callback of objects that belong to a kind of container.
-pub(crate) trait AsyncCallback: Callback {
-    /// What the objects belong to.
-    type Container: Container;
-}
-
 /// What objects belong to: for BPF, a map.
 ///
 /// # Safety
@@ -119,7 +116,8 @@ pub(crate) unsafe trait Container: Sync {
 ///
 /// # Safety
 ///
-/// `KIND` must be that of `Self`, and any thread must be able to use a payload.
+/// `KIND` must be that of `Self`, `setup` must initialise the payload, and any thread must be able
+/// to use a payload.
 pub(crate) unsafe trait Payload<C: AsyncCallback>: Sized {
     /// The kind.
     const KIND: Kind;
@@ -166,21 +164,6 @@ pub(crate) struct AsyncCb<P, C> {
 // `AsyncCb<_, ()>` is an object whose type of callbacks is not known: the layout is the same.
 static_assert!(offset_of!(AsyncCb<Timer, ()>, head) == 0);
 static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
-
-/// A callback that can be called, and what it is called with, for as long as a read side lasts.
-///
-/// # Invariants
-///
-/// The fields come from one object for which `cancel_and_free()` had not returned when the read
-/// side began.
-pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
-    /// The callback.
-    pub(crate) callback: C::Borrowed<'g>,
-    /// The container of the object.
-    pub(crate) container: &'g C::Container,
-    /// The map value of the object.
-    pub(crate) value: *mut c_void,
-}
 
 impl Head {
     /// Drops a reference to the object at `this`.
@@ -355,7 +338,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             .ok_or(ENOMEM)?;
         let cb = memory.as_ptr().cast::<AsyncCb<P, C>>();
         cb.expose_provenance();
-        // SAFETY: The memory has size and alignment of an object. Each field is written.
+        // SAFETY: The memory has size and alignment of an object. Each field is written, the
+        // payload by `setup`.
         // INVARIANT: `container` is valid.
         unsafe {
             (&raw mut (*cb).head).write(Head::new(P::KIND));
@@ -413,9 +397,9 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
 
     /// Empties the slot.
     ///
-    /// No callback begins after this call. The timer or the work item is cancelled, without waiting
-    /// for a callback that is running, and the object is freed as soon as no context can see it.
-    /// Nothing happens if the slot is empty.
+    /// After this call no context finds a callback to call. The timer or the work item is
+    /// cancelled, without waiting for a callback that is running or about to run, and the object is
+    /// freed as soon as no context can see it. Nothing happens if the slot is empty.
     ///
     /// Any context, NMI included: what cannot be done there is deferred, without memory.
     #[doc(alias = "bpf_async_cancel_and_free")]

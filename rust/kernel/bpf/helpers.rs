@@ -59,7 +59,8 @@ static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
 #[inline]
 unsafe fn slot<'a, P: Payload<ProgCallback>, T>(slot: *mut T) -> &'a Slot<P, ProgCallback> {
     // CAST: The slot is one pointer at the beginning of the struct, and NULL in a new value.
-    // SAFETY: By the safety requirements, the value is valid. Nothing else accesses the slot.
+    // SAFETY: By the safety requirements, the value is valid. Maps zero the slot of a new element,
+    // and neither they nor the verifier let anything but these functions access it after that.
     unsafe { &*slot.cast() }
 }
 
@@ -263,7 +264,8 @@ pub(crate) unsafe extern "C" fn bpf_wq_work(work: *mut bindings::work_struct) {
 ///
 /// # Safety
 ///
-/// Called by the irq_work core on this CPU, for the `work` of its `bpf_async_cpu`.
+/// Called by the irq_work core on this CPU with interrupts disabled, for the `work` of its
+/// `bpf_async_cpu`.
 #[export]
 unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
     // SAFETY: The work is that of a `bpf_async_cpu`, which is a per-CPU variable.
@@ -271,8 +273,9 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
         let cpu = crate::container_of!(work, bindings::bpf_async_cpu, work);
         Cpu::from_ptr(cpu)
     };
-    // SAFETY: This is a hard interrupt of this CPU. It has interrupted no holder of these locks,
-    // which are all held with interrupts disabled.
+    // SAFETY: This is a hard interrupt, which has interrupted no holder of these locks: they are
+    // held with interrupts disabled. Or it is the stopper that takes this CPU down, which holds
+    // none.
     unsafe { cpu.drain(cpu) };
 }
 

@@ -26,7 +26,8 @@ use core::{
 ///
 /// # Invariants
 ///
-/// The map was created, so that all but its counts is constant.
+/// The map was created, so that `map_type`, `key_size`, `record` and `numa_node` are constant, and
+/// of an array also `value` and `elem_size`.
 #[doc(alias = "bpf_map")]
 #[repr(transparent)]
 pub(crate) struct Map(Opaque<bindings::bpf_map>);
@@ -39,17 +40,18 @@ impl Map {
     ///
     /// # Safety
     ///
-    /// `map` must be valid for `'a`.
+    /// `map` must have been created, and be valid for `'a`.
     #[inline]
     pub(crate) unsafe fn from_ptr<'a>(map: *mut bindings::bpf_map) -> &'a Self {
         // CAST: `Map` is transparent over `bpf_map`.
+        // INVARIANT: The map was created, as the caller guarantees.
         // SAFETY: By the safety requirements, `map` is valid.
         unsafe { &*map.cast() }
     }
 
     #[inline]
     fn refcnt(&self) -> &Atomic<i64> {
-        // SAFETY: The count is as long valid as the map, and is only accessed atomically.
+        // SAFETY: The count is valid for as long as the map, and is only accessed atomically.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).refcnt.counter) }
     }
 
@@ -146,7 +148,8 @@ impl Drop for MapRef {
 // the two. C depends on the same; see "Known limits" in Documentation/bpf/rust_async.rst.
 //
 // SAFETY:
-// - `bpf_map_kmalloc_nolock()` returns memory that `kfree()` accepts.
+// - `bpf_map_kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that
+//   `kfree()` accepts.
 // - A map calls `cancel_and_free()` for each value before it goes. A program, which owns the
 //   callback, keeps the maps that it uses until a grace period after it was released. A map that it
 //   found in another one waits for a grace period after its last reference.
@@ -162,7 +165,7 @@ unsafe impl Container for Map {
     }
 
     fn is_closed(&self) -> bool {
-        // SAFETY: The count is as long valid as the map, and is only accessed atomically.
+        // SAFETY: The count is valid for as long as the map, and is only accessed atomically.
         let usercnt = unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).usercnt.counter) };
         usercnt.load(Relaxed) == 0
     }

@@ -20,6 +20,7 @@
 //! something else as well that was written before `FREED`: see
 //! [`AsyncCb::callback_ref`](super::AsyncCb::callback_ref).
 
+use super::Container;
 use crate::{
     prelude::*,
     sync::{
@@ -72,6 +73,27 @@ pub(crate) unsafe trait Callback: Sized + Send + Sync {
     ///
     /// `ptr` must come from [`Callback::into_raw`], and must be released once.
     unsafe fn release(ptr: *mut c_void);
+}
+
+/// A callback of objects that belong to a kind of container.
+pub(crate) trait AsyncCallback: Callback {
+    /// What the objects belong to.
+    type Container: Container;
+}
+
+/// A callback that can be called, and what it is called with, for as long as a read side lasts.
+///
+/// # Invariants
+///
+/// The fields come from one object for which `cancel_and_free()` had not returned when the read
+/// side began.
+pub(crate) struct CallbackRef<'g, C: AsyncCallback + 'g> {
+    /// The callback.
+    pub(crate) callback: C::Borrowed<'g>,
+    /// The container of the object.
+    pub(crate) container: &'g C::Container,
+    /// The map value of the object.
+    pub(crate) value: *mut c_void,
 }
 
 /// The word.

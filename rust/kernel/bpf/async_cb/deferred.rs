@@ -62,13 +62,17 @@ pub(crate) fn must_defer() -> bool {
     unsafe { bindings::bpf_async_must_defer() }
 }
 
-/// The state of a CPU. The lists can be used from any CPU, the other fields only on this one.
+/// The state of a CPU.
+///
+/// The lists can be used from any CPU, the other fields only on this one.
 #[doc(alias = "bpf_async_cpu")]
 #[repr(transparent)]
 pub(crate) struct Cpu(Opaque<bindings::bpf_async_cpu>);
 
 impl Cpu {
-    /// Returns the state of the current CPU. Preemption is disabled.
+    /// Returns the state of the current CPU.
+    ///
+    /// It stays that of the current CPU while the caller has preemption disabled.
     #[inline]
     pub(crate) fn this() -> &'static Self {
         // SAFETY: This FFI call returns the address of a per-CPU variable.
@@ -90,35 +94,35 @@ impl Cpu {
     /// The objects with a pending operation.
     #[inline]
     fn objects(&self) -> &RawList {
-        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        // SAFETY: The list head is valid for as long as `self`, and is only used as a `RawList`.
         unsafe { RawList::from_ptr(&raw mut (*self.0.get()).objects) }
     }
 
     /// The programs whose last reference has to be put.
     #[inline]
     fn progs(&self) -> &RawList {
-        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        // SAFETY: The list head is valid for as long as `self`, and is only used as a `RawList`.
         unsafe { RawList::from_ptr(&raw mut (*self.0.get()).progs) }
     }
 
     /// The objects that wait for task context.
     #[inline]
     fn overflow(&self) -> &RawList {
-        // SAFETY: The list head is as long valid as `self`, and is only used as a `RawList`.
+        // SAFETY: The list head is valid for as long as `self`, and is only used as a `RawList`.
         unsafe { RawList::from_ptr(&raw mut (*self.0.get()).overflow) }
     }
 
     /// The object whose operation is being performed, or this state during the rest of a drain.
     #[inline]
     fn draining(&self) -> &Atomic<*mut c_void> {
-        // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
+        // SAFETY: The field is valid for as long as `self`, and is only accessed atomically.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).draining) }
     }
 
     /// How many drains in a row were caused by the one before, and [`NESTED`].
     #[inline]
     fn depth(&self) -> &Atomic<u32> {
-        // SAFETY: The field is as long valid as `self`, and is only accessed atomically.
+        // SAFETY: The field is valid for as long as `self`, and is only accessed atomically.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).depth) }
     }
 
@@ -129,8 +133,10 @@ impl Cpu {
             && self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
     }
 
-    /// Notes that the drain under way, if there is one, causes another one. So it is taken for each
-    /// operation that is queued meanwhile, also by an NMI that has nothing to do with the drain.
+    /// Notes that the drain under way, if there is one, causes another one.
+    ///
+    /// So it is taken for each operation that is queued meanwhile, also by an NMI that has nothing
+    /// to do with the drain.
     #[inline]
     fn mark_nested(&self) {
         if !self.draining().load(Relaxed).is_null() {
@@ -318,10 +324,10 @@ impl Head {
         if same || cpu.too_deep() {
             return Err(EDEADLK);
         }
-        cpu.mark_nested();
         if !self.tryget() {
             return Err(ENOENT);
         }
+        cpu.mark_nested();
         // SAFETY: The reference was taken above. Interrupts are disabled, as the caller guarantees.
         unsafe { store_and_add(cpu, self, op, false) };
         Ok(())
@@ -423,14 +429,18 @@ pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
     unsafe { cpu.add(cpu.progs(), node) };
 }
 
-/// Returns the timer whose callback the caller runs in, or NULL. Any context.
+/// Returns the timer whose callback the caller runs in, or NULL.
+///
+/// Any context.
 #[inline]
 pub(crate) fn running_timer() -> *mut c_void {
     // SAFETY: This FFI call has no requirements.
     unsafe { bindings::bpf_async_running() }
 }
 
-/// Says which timer's callback is running on this CPU. Softirq.
+/// Says which timer's callback is running on this CPU.
+///
+/// Softirq.
 ///
 /// # Safety
 ///

@@ -403,6 +403,7 @@ impl Unreferenced {
     ///
     /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this.
     /// Litmus: retire.
+    #[must_use = "the object is lost unless it is added to a list"]
     pub(crate) fn set_call_rcu(self) -> NonNull<Head> {
         // SAFETY: Without a reference, no other context uses the object.
         unsafe { self.0.as_ref() }.word.store(CALL_RCU, Relaxed);
