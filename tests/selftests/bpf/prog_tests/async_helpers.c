@@ -294,6 +294,11 @@ bool async_can_init_atomic(void)
 	return !kernel_is("PREEMPT_RT");
 }
 
+bool async_cancel_waits(void)
+{
+	return !kernel_is("PREEMPT_RT");
+}
+
 int async_write(const char *file, const char *text)
 {
 	char path[128];

@@ -89,6 +89,7 @@ bool async_is_rust(void);	/* the kernel has CONFIG_BPF_ASYNC_RUST */
 /* Not with debug objects, which take a lock, nor without SMP, where there is no memory. */
 bool async_can_init_in_nmi(void);
 bool async_can_init_atomic(void);	/* not on PREEMPT_RT: memory needs preemption there */
+bool async_cancel_waits(void);	/* for a callback that is running: not on PREEMPT_RT */
 
 /* The files of bpf_async_test.ko: 0 or an error. */
 int async_write(const char *file, const char *text);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A cancel that would wait for what waits for it: H9. */
+/* Cancels that wait for a callback, and those that would wait for what waits for them: H9. */
 #include "async_script_helpers.h"
 #include "timer_expiry.skel.h"
 
@@ -74,6 +74,54 @@ void serial_test_timer_cancel_ring(void)
 {
 	if (async_needs_cpus(4))
 		script_test(cancel_ring);
+}
+
+/*
+ * A cancel waits for the callback. On PREEMPT_RT it is refused instead, since the
+ * callback may wait for a lock of the task that cancels. Either removes the callback.
+ */
+static void cancel_running(struct async_script *sk)
+{
+	struct step start = STEP(T_START, HASH, 0, .flags = PIN), cancel = STEP(T_CANCEL, HASH, 0);
+	struct runner starter = { .sk = sk, .nr = 1, .cpu = 1, .waits = true };
+	struct runner canceller = { .sk = sk, .nr = 2, .cpu = 2, .waits = true };
+	struct element *e = element(sk, HASH, 0);
+	struct script *sc;
+
+	async_pin(0);
+	e->hold = 1;
+	if (!ANSWERS(0, OP_UPDATE, HASH, 0) || !ANSWERS(0, T_INIT, HASH, 0, .flags = 1) ||
+	    !ANSWERS(0, T_SET, HASH, 0))
+		return;
+	script_put(sk, 1, &start, 1);
+	sc = script_put(sk, 2, &cancel, 1);
+	runner_start(&starter);
+	runner_start(&canceller);
+	starter.waits = false;
+	ASSERT_TRUE(async_wait(e->t_begun), "the timer fires");
+	canceller.waits = false;
+	/* A start needs a callback. While the timer's is running, it can be started again. */
+	ASSERT_TRUE(async_wait(one(sk, PROG_A, STEP(T_START, HASH, 0, .nsecs = FAR)) == -EINVAL),
+		    "the callback is removed");
+	if (async_cancel_waits()) {
+		sk->bss->gate[0] = 1;
+		ASSERT_OK(runner_join(&canceller), "the cancelling script runs");
+		ASSERT_GE(sc->s[0].ret, 0, "cancel");
+		ASSERT_EQ(e->t_ended, 1, "callbacks that have ended when cancel returns");
+	} else {
+		ASSERT_OK(runner_join(&canceller), "the cancelling script runs");
+		ASSERT_EQ(sc->s[0].ret, -EDEADLK, "cancel");
+		ASSERT_EQ(e->t_ended, 0, "callbacks that have ended when cancel returns");
+		sk->bss->gate[0] = 1;
+	}
+	ASSERT_OK(runner_join(&starter), "the starting script runs");
+	ASSERT_TRUE(async_wait(e->t_ended), "the callback ends");
+}
+
+void serial_test_timer_cancel_running(void)
+{
+	if (async_needs_cpus(3))
+		script_test(cancel_running);
 }
 
 static void *start(void *arg)
