@@ -162,8 +162,21 @@ impl WorkItem {
     fn run<C: WorkCallback>(cb: &WorkCb<C>) {
         // First: this protects the map value, and the text of a program. Litmus: work-value.
         let trace = tasks_trace::read_lock();
-        let Some(refs) = Self::acquire(cb, &trace) else {
-            return;
+        let refs = {
+            let guard = sched::read_lock();
+            loop {
+                let Some(callback) = cb.callback_ref(&guard) else {
+                    return;
+                };
+                // SAFETY: The read side of `guard` began inside that of `trace`.
+                match unsafe { C::acquire(&callback, &trace) } {
+                    Acquired::Refs(refs) => break refs,
+                    Acquired::Gone => return,
+                    // A start that was meant for the new callback may have returned 0 already, so
+                    // this run has to call it.
+                    Acquired::Replaced => {}
+                }
+            }
         };
 
         // SAFETY: This FFI call is paired with the one below.
@@ -171,26 +184,6 @@ impl WorkItem {
         C::call(&refs);
         // SAFETY: This FFI call is paired with the one above.
         unsafe { bindings::bpf_async_migrate_enable() };
-    }
-
-    /// Takes references to all that the callback uses.
-    #[inline]
-    fn acquire<'t, C: WorkCallback>(
-        cb: &WorkCb<C>,
-        trace: &'t tasks_trace::Guard,
-    ) -> Option<C::Refs<'t>> {
-        let guard = sched::read_lock();
-        loop {
-            let callback = cb.callback_ref(&guard)?;
-            // SAFETY: The read side of `guard` began inside that of `trace`.
-            match unsafe { C::acquire(&callback, trace) } {
-                Acquired::Refs(refs) => return Some(refs),
-                Acquired::Gone => return None,
-                // A start that was meant for the new callback may have returned 0 already, so this
-                // run has to call it.
-                Acquired::Replaced => {}
-            }
-        }
     }
 }
 

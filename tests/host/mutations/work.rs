@@ -55,18 +55,14 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[(
             WORK,
             "Acquired::Replaced => {}",
-            "Acquired::Replaced => return None,",
+            "Acquired::Replaced => return,",
         )],
     },
     Mutation {
         name: "gone-is-looked-at-again",
         model: "work_map_goes",
         says: "exceeded maximum number of branches",
-        changes: &[(
-            WORK,
-            "Acquired::Gone => return None,",
-            "Acquired::Gone => {}",
-        )],
+        changes: &[(WORK, "Acquired::Gone => return,", "Acquired::Gone => {}")],
     },
     // The word of an operation.
     Mutation {
