@@ -24,6 +24,10 @@ CMD ?=
 CPUS ?=
 ## APPEND='…': more of the guest kernel's command line
 APPEND ?=
+## CASE=name: the one test that make regress runs
+CASE ?=
+## ONLY='name ...': parts of make bench, matrix, test-all, or of make patches CHECK=1
+ONLY ?=
 ## TIMEOUT=s: how long the guest of make vm may take (default 300); if given, a wait for another run too
 TIMEOUT ?=
 ## SECONDS=s: how long make stress goes on (default 60)
@@ -40,7 +44,7 @@ SERIES ?=
 # To the scripts as they were typed: a $ in CMD is the guest's, not make's.
 override CMD := $(value CMD)
 override APPEND := $(value APPEND)
-export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND TIMEOUT BASE CHECK SERIES
+export IMPL FLAVOR ARCH KSRC CONFIG_EXTRA CMD CPUS APPEND CASE ONLY TIMEOUT BASE CHECK SERIES
 # To bash it is something else.
 unexport SECONDS
 
@@ -81,7 +85,7 @@ run: ## the main job: both kernels, the kernel's own selftests, one table
 	@scripts/target.sh run
 
 selftests: ## the selftests again, on the kernels that are built
-	@scripts/selftests.py --impl '$(if $(filter file,$(origin IMPL)),both,$(IMPL))' --flavor '$(FLAVOR)' --arch '$(ARCH)'
+	@IMPL=$(if $(filter file,$(origin IMPL)),both,$(IMPL)) scripts/target.sh selftests
 
 check: ## what can be checked without a kernel, in seconds
 	@scripts/check.sh
@@ -116,7 +120,7 @@ bench-diff: ## what changed between the last two runs of make bench
 machines: ## one table of what ran on which machine and flavor, and what it gave
 	@scripts/machines.py
 
-readme: ## put what run, regress IMPL=both, test and bench printed into README.md and Documentation
+readme: ## put what run, regress IMPL=both, test and bench printed into README.md and docs/
 	@scripts/readme.py
 
 docs: ## our document and our modules as HTML pages, as the kernel makes them; prints where they are

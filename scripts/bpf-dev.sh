@@ -37,5 +37,5 @@ A program, its skeleton, a loader that includes that, and a run:
   $clang --target=bpf -mcpu=v3 -O2 -g -Wall -fms-extensions -Wno-microsoft-anon-tag -D__TARGET_ARCH_x86 -I$out $includes -c prog.bpf.c -o prog.bpf.o
   $tools/bpftool gen skeleton prog.bpf.o name prog >prog.skel.h
   $clang -O2 -g -Wall $includes loader.c $tools/libbpf/libbpf.a -lelf -lz -o loader
-  make -C $ROOT vm CMD=\$PWD/loader
+  make -C $ROOT vm CMD=\$PWD/loader      # what it writes to a file is lost
 EOF

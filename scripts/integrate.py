@@ -22,7 +22,7 @@ def arguments(argv):
     mode.add_argument("--from", dest="pristine", metavar="PRISTINE",
                       help="compute every changed file from this untouched tree; TREE is a copy of "
                            "it, and what earlier runs left there is updated or taken away")
-    mode.add_argument("--check", metavar="PRISTINE", help="only try the anchors on this tree")
+    mode.add_argument("--check", metavar="TREE", help="only say whether this tree can be changed, or has been")
     mode.add_argument("--list", action="store_true", help="list what is copied and changed")
     parser.add_argument("--source", type=Path, default=REPOSITORY, metavar="DIR",
                         help="the repository to take from (default: this one)")
@@ -39,17 +39,14 @@ def show_list(table, copies):
         print(f"change {spec.path} ({len(spec.anchors)} insertions)")
 
 
-def check(table, root):
-    pristine = tree.open_tree(root, table.kernels)
-    failed = False
-    for spec, problems in plan.check(table, pristine):
-        if not problems:
-            print(f"{spec.path}: {len(spec.anchors)} anchors match once (kernel {pristine.version})")
-        for problem in problems:
-            failed = True
-            print(problem, file=sys.stderr)
-    if failed:
-        raise plan.Refused(["the anchors do not fit this kernel: adjust integration/anchors.toml"])
+def check(table, copies, root):
+    target = tree.open_tree(root, table.kernels)
+    todo = plan.in_place(table, copies, target)
+    for spec in table.files:
+        state = f"{len(spec.anchors)} insertions" if spec.path in todo.contents else "has our insertions"
+        print(f"{spec.path}: {state} (kernel {target.version})")
+    copied = sum(relative in todo.contents for relative in copies)
+    print(f"{len(copies)} new files, {len(copies) - copied} of them there already (kernel {target.version})")
 
 
 def apply(table, copies, args):
@@ -76,11 +73,10 @@ def main(argv=None):
     args = arguments(argv)
     try:
         table = anchors.load(args.source / "integration/anchors.toml")
-        if args.check:
-            check(table, args.check)
-            return 0
         copies = plan.sources(args.source)
-        if args.list:
+        if args.check:
+            check(table, copies, args.check)
+        elif args.list:
             show_list(table, copies)
         else:
             apply(table, copies, args)
@@ -88,8 +84,7 @@ def main(argv=None):
     except plan.Refused as error:
         for problem in error.problems:
             print(f"integrate.py: {problem}", file=sys.stderr)
-        if not args.check:
-            print("integrate.py: nothing was changed", file=sys.stderr)
+        print("integrate.py: nothing was changed", file=sys.stderr)
     except (tree.TreeError, anchors.TableError) as error:
         print(f"integrate.py: {error}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -42,7 +42,7 @@ configure() {
 	[ -z "$missing" ] || {
 		say "$missing"
 		die "kernel $name did not take the options above" \
-			"'make doctor' says whether Rust is available; else a dependency is missing in config/${CONFIG_EXTRA:+ or $CONFIG_EXTRA}"
+			"'make doctor' says whether Rust is available; else a name is wrong or a dependency is missing in config/${CONFIG_EXTRA:+ or $CONFIG_EXTRA}"
 	}
 	llvm_agrees || say "kernel: clang has LLVM $CLANG_MAJOR, rustc $RUSTC_LLVM: RUST_INLINE_HELPERS is off"
 }

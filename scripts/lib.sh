@@ -18,6 +18,10 @@ die() {
 	exit 1
 }
 
+case $ROOT in
+*[[:space:]:]*) die "the folder '$ROOT' has a space or a colon, which make cannot handle" "move the clone to another path" ;;
+esac
+
 # Ctrl-C: one line, from the outermost script only.
 interrupted() {
 	trap - INT TERM
@@ -146,6 +150,11 @@ check_impls() {
 	both) IMPLS=(c rust) ;;
 	*) die "IMPL is rust, c or both, not '$IMPL'" "say for instance: make $1 IMPL=both" ;;
 	esac
+}
+
+# CPUS of the virtual machine: CONFIG_NR_CPUS is the most.
+check_cpus() {
+	[[ $CPUS =~ ^[1-9][0-9]?$ ]] && [ "$CPUS" -le 16 ] || die "CPUS is a number from 1 to 16, not '$CPUS'" "say for instance CPUS=2"
 }
 
 # Each but plain is a file in config/.

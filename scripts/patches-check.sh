@@ -188,6 +188,11 @@ sparse() {
 	return 1
 }
 
+mapfile -t commits < <(in_repo rev-list --reverse base..series)
+for number in ${ONLY:-}; do
+	[[ $number =~ ^[1-9][0-9]*$ ]] && [ "$number" -le ${#commits[@]} ] ||
+		die "there is no patch '$number'" "ONLY has some of the numbers from 1 to ${#commits[@]}"
+done
 rm -f "$work/table"
 [ -n "${ONLY:-}" ] || {
 	step "patches: git am" git_am
@@ -195,7 +200,6 @@ rm -f "$work/table"
 	step "patches: the tree of make tree" same_as_make_tree
 	step "patches: MAINTAINERS" maintainers
 }
-mapfile -t commits < <(in_repo rev-list --reverse base..series)
 for i in "${!commits[@]}"; do
 	[[ -n ${ONLY:-} && " $ONLY " != *" $((i + 1)) "* ]] ||
 		step "patches: $((i + 1)) of ${#commits[@]}" patch "${commits[i]}" "${mails[i + 1]}"

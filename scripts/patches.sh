@@ -39,7 +39,7 @@ from_source() {
 from_base() {
 	local commit objects shallow
 	[ -d "$BASE" ] || die "BASE=$BASE is not a directory" "name a git tree of Linux"
-	commit=$(git -C "$BASE" rev-parse -q --verify 'HEAD^{commit}') ||
+	commit=$(git -C "$BASE" rev-parse -q --verify 'HEAD^{commit}' 2>/dev/null) ||
 		die "BASE=$BASE is no git tree with a commit" "name a git tree of Linux, or leave BASE out"
 	objects=$(git -C "$BASE" rev-parse --path-format=absolute --git-path objects)
 	shallow=$(git -C "$BASE" rev-parse --path-format=absolute --git-path shallow)
@@ -63,6 +63,7 @@ case ${CHECK:=} in
 esac
 [[ -z ${SERIES:=} || " $(cd "$ROOT/series" && echo */) " == *" $SERIES/ "* ]] ||
 	die "there is no series '$SERIES' in series/" "SERIES is empty or one of: $(cd "$ROOT/series" && echo */)"
+[ -z "$SERIES" ] || [ -z "${ONLY:-}" ] || die "ONLY is not for SERIES=$SERIES" "leave it out"
 mkdir -p "$CACHE/patches"
 if [ -n "${BASE:-}" ]; then from_base; else from_source; fi
 mails=$work/mails${SERIES:+-$SERIES}

@@ -26,7 +26,9 @@ kernels() {
 vm() {
 	local build tools
 	[ -n "${CMD:-}" ] || [ "$target" = shell ] || die "CMD is empty" "say for instance: make vm CMD='uname -r'"
-	[[ ${CPUS:=2} =~ ^[1-9][0-9]*$ ]] || die "CPUS is a number from 1, not '$CPUS'" "say for instance CPUS=2"
+	[ "$target" = vm ] || [ -t 0 ] || die "make shell needs a terminal" "say for instance: make vm CMD='uname -r'"
+	: "${CPUS:=2}"
+	check_cpus
 	[[ ${TIMEOUT:-300} =~ ^[1-9][0-9]*$ ]] ||
 		die "TIMEOUT is a number of seconds, not '$TIMEOUT'" "say for instance TIMEOUT=300"
 	[ -z "${TIMEOUT:-}" ] || export BPF_ASYNC_WAIT=$TIMEOUT
@@ -63,6 +65,7 @@ run() {
 # Our own selftests, or CASE alone.
 regress() {
 	check_impls regress
+	[ -z "${CPUS:-}" ] || check_cpus
 	arguments+=(--own --impl "$IMPL")
 	option --cpus "${CPUS:-}"
 	option --append "${APPEND:-}"
@@ -104,6 +107,12 @@ shift
 case $target in
 vm | shell) vm ;;
 kunit | bench) "$target" "$@" ;;
+selftests)
+	check_flavor
+	check_arch
+	check_impls selftests
+	exec "$SCRIPTS/selftests.py" --impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH"
+	;;
 run | regress | stress)
 	check_flavor
 	check_arch

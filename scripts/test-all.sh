@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA SERIES CPUS APPEND
+unset KSRC CONFIG_EXTRA SERIES CPUS APPEND CASE
 export IMPL=both FLAVOR=plain ARCH=x86_64
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test-all.txt

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA CPUS APPEND
+unset KSRC CONFIG_EXTRA CPUS APPEND CASE ONLY
 export IMPL=rust FLAVOR=plain ARCH=x86_64
 mkdir -p "$ROOT/out"
 STEPS_FILE=$ROOT/out/test.txt

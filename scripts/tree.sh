@@ -35,6 +35,8 @@ from_user() {
 	local version
 	pristine=$(cd "$KSRC" && pwd -P)
 	version=$(kernel_version "$pristine")
+	[ ! -e "$pristine/.bpf-async-manifest" ] ||
+		die "KSRC=$KSRC has our files already" "build it with its own make, or name a tree without them"
 	case $CACHE/ in
 	"$pristine"/*) die "the cache $CACHE lies inside KSRC=$KSRC" "set BPF_ASYNC_CACHE to another path" ;;
 	esac

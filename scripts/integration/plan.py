@@ -88,11 +88,6 @@ def _pristine(spec):
     return how
 
 
-def check(table, pristine):
-    """For every file of the table: (spec, problems)."""
-    return [(spec, _changed(spec, pristine, _pristine(spec))[1]) for spec in table.files]
-
-
 def in_place(table, copies, tree):
     """Insert and copy into `tree`, which may hold the same already, but nothing older."""
     plan, old = Plan(), load_manifest(tree)
@@ -144,8 +139,8 @@ def from_pristine(table, copies, pristine, tree):
             plan.manifest.changed[spec.path] = digest(content)
     for relative, content in copies.items():
         if pristine.read(relative) is not None:
-            plan.problems.append(f"{relative}: is a file of kernel {pristine.version} itself; "
-                                 f"kernel files are never overwritten: rename ours")
+            plan.problems.append(f"{relative}: is a file of kernel {pristine.version} itself, and "
+                                 f"kernel files are not overwritten: rename ours")
         plan.put(tree, relative, content)
         plan.manifest.copied[relative] = digest(content)
     for relative in sorted({*old.copied, *old.changed}):

@@ -244,14 +244,20 @@ class CommandLine(TreeTest):
 
     def test_check(self):
         before = snapshot(self.pristine)
-        self.assertEqual(len(self.succeed("--check", self.pristine).splitlines()), 2)
+        self.assertEqual(len(self.succeed("--check", self.pristine).splitlines()), 3)
         self.assertEqual(snapshot(self.pristine), before)
         self.edit(self.tree, "kernel/bpf/code.c", "/* end */", "")
         self.assertIn('"end"', self.refuse("--check", self.tree))
 
-    def test_check_wants_a_pristine_tree(self):
+    def test_check_says_what_is_there(self):
         self.succeed(self.tree)
-        self.assertIn("another form", self.refuse("--check", self.tree))
+        said = self.succeed("--check", self.tree)
+        self.assertEqual(said.count("has our insertions"), 2)
+        self.assertIn("2 of them there already", said)
+
+    def test_check_looks_at_the_copies(self):
+        write_files(self.tree, {"rust/kernel/ours/a.rs": "of another\n"})
+        self.assertIn("it is not overwritten", self.refuse("--check", self.tree))
 
 
 if __name__ == "__main__":
