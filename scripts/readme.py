@@ -6,7 +6,7 @@ A block in README.md between <!-- out/NAME.txt --> and <!-- end of output -->, o
 in a document between ".. out/NAME.txt" and ".. end of output", becomes that file,
 which make run, make regress, make stats, make test or make bench leaves. The plots that a
 document shows as NAME.svg become out/NAME.svg. What is not in out/
-stays as it is and is named.
+stays as it is and is named, and so does the table of machines if one that it has did not run here.
 """
 
 import re
@@ -14,11 +14,17 @@ import sys
 
 from kernels import ROOT
 
-README = re.compile(r"(?P<begin><!-- (?P<name>out/[\w-]+\.txt) -->\n```\n).*?"
+README = re.compile(r"(?P<begin><!-- (?P<name>out/[\w-]+\.txt) -->\n```\n)(?P<text>.*?)"
                     r"(?P<end>```\n<!-- end of output -->\n)", re.DOTALL)
-DOCUMENT = re.compile(r"(?P<begin>\.\. (?P<name>out/[\w-]+\.txt)\n\n::\n\n).*?"
+DOCUMENT = re.compile(r"(?P<begin>\.\. (?P<name>out/[\w-]+\.txt)\n\n::\n\n)(?P<text>.*?)"
                       r"(?P<end>\n\.\. end of output\n)", re.DOTALL)
+MACHINES = "out/machines.txt"
 PLOT = re.compile(r"^\.\. figure:: (bench-[\w-]+\.svg)$", re.MULTILINE)
+
+
+def rows(table):
+    """The first column of a table whose columns are two spaces apart."""
+    return [line.split("  ")[0] for line in table.splitlines() if line]
 
 
 def filled(text, block, indent, read, say):
@@ -27,6 +33,10 @@ def filled(text, block, indent, read, say):
         said = read(match["name"])
         if said is None:
             say(f"{match['name']} is not there: its block stays as it is")
+            return match[0]
+        lost = match["name"] == MACHINES and [row for row in rows(match["text"]) if row not in rows(said)]
+        if lost:
+            say(f"{MACHINES} has nothing of {'; '.join(lost)}: its block stays as it is (make test-all runs them)")
             return match[0]
         lines = [(indent + line).rstrip() for line in said.rstrip().splitlines()]
         return match["begin"] + "\n".join(lines) + "\n" + match["end"]

@@ -38,6 +38,13 @@ class Readme(unittest.TestCase):
         self.assertEqual(self.fill(text, DOCUMENT, "    ", None),
                          (text, ["out/a.txt is not there: its block stays as it is"]))
 
+    def test_a_table_that_would_lose_a_machine_stays(self):
+        text = MARKDOWN.replace("out/a.txt", "out/machines.txt").format("machine  C\nx86-64   1/1\narm64    1/1\n")
+        filled_in, said = self.fill(text, README, "", "machine  C\nx86-64   2/2\n")
+        self.assertEqual(filled_in, text)
+        self.assertIn("arm64", said[0])
+        self.assertIn("2/2", self.fill(text, README, "", "machine  C\nx86-64   2/2\narm64    1/1\n")[0])
+
     def test_plots(self):
         text = "x\n\n.. figure:: bench-scale.svg\n   :alt: y\n\n.. figure:: other.svg\n"
         self.assertEqual(plots(text), [("bench-scale.svg", "out/bench-scale.svg")])
