@@ -154,7 +154,7 @@ check_impls() {
 
 # CPUS of the virtual machine: CONFIG_NR_CPUS is the most.
 check_cpus() {
-	[[ $CPUS =~ ^[1-9][0-9]?$ ]] && [ "$CPUS" -le 16 ] || die "CPUS is a number from 1 to 16, not '$CPUS'" "say for instance CPUS=2"
+	[[ $CPUS =~ ^([1-9]|1[0-6])$ ]] || die "CPUS is a number from 1 to 16, not '$CPUS'" "say for instance CPUS=2"
 }
 
 # Each but plain is a file in config/.

@@ -190,7 +190,7 @@ sparse() {
 
 mapfile -t commits < <(in_repo rev-list --reverse base..series)
 for number in ${ONLY:-}; do
-	[[ $number =~ ^[1-9][0-9]*$ ]] && [ "$number" -le ${#commits[@]} ] ||
+	[[ " $(seq -s ' ' ${#commits[@]}) " == *" $number "* ]] ||
 		die "there is no patch '$number'" "ONLY has some of the numbers from 1 to ${#commits[@]}"
 done
 rm -f "$work/table"

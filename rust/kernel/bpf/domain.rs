@@ -59,8 +59,8 @@ use core::{
 pub trait AsyncFn: Send + Sync + 'static {
     /// Runs in softirq context for a timer, and in task context for a work item.
     ///
-    /// A work item may sleep. It runs in an RCU Tasks Trace read side with migration disabled, so
-    /// it must not wait for a grace period of that flavour, and delays all of them while it sleeps.
+    /// A work item may sleep. It runs in an RCU Tasks Trace read side, so it must not wait for a
+    /// grace period of that flavour, and delays all of them while it sleeps.
     fn call(&self);
 }
 
@@ -69,7 +69,7 @@ pub trait AsyncFn: Send + Sync + 'static {
 /// Dropping the domain sleeps until the timers and work items were dropped and no callback is left.
 /// Declare it as the last field of a struct, because the fields of a struct are dropped in order. A
 /// callback that owns its own timer or work item keeps both. Break such a circle with `cancel()`
-/// where that cannot fail, or by setting another callback.
+/// from a task with interrupts enabled, or by setting another callback.
 ///
 /// What it waits for are callbacks and their destructors, not other code of the module that drops a
 /// timer or work item.
@@ -193,7 +193,7 @@ impl AsyncCallback for Owner {
 unsafe impl TimerCallback for Owner {
     const TIMER_FN: raw::Function = bpf_async_rust_timer_cb;
 
-    fn call(callback: CallbackRef<'_, Self>) {
+    unsafe fn call(callback: CallbackRef<'_, Self>) {
         callback.callback.function.call();
     }
 }
@@ -296,7 +296,7 @@ impl<P: Payload<Owner>> Object<P> {
 ///
 /// Dropping it cancels the timer. A callback may be running then, or about to run. It must
 /// not be dropped in NMI, nor where `call_rcu()` or `kfree()` itself may have been interrupted. On
-/// `PREEMPT_RT` it must not be dropped with interrupts disabled while its [`Domain`] is dropped:
+/// `PREEMPT_RT` it must not be dropped with preemption disabled while its [`Domain`] is dropped:
 /// the last of the two frees memory. As with [`KBox`], this is up to the code that is in such a
 /// context.
 ///
@@ -392,7 +392,8 @@ impl AsyncTimer {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled.
     /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer.
-    ///   On `PREEMPT_RT` also if the callback is running: it was removed, but is not waited for.
+    ///   On `PREEMPT_RT` also if the callback is running: it was removed, but is not waited for. If
+    ///   it has started the timer again, that stays so.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {

@@ -186,7 +186,9 @@ impl<'a> Subprog<'a> {
 /// # Safety
 ///
 /// `func` must be the code of a subprogram that the verifier has checked as a callback for values
-/// of `map`, and must be protected. `value` must be a value of `map`.
+/// of `map`, and must be protected. `value` must be a value of `map`. The context must be the one
+/// for which the verifier has checked: softirq for a timer, and for a work item a task with
+/// migration disabled.
 #[inline]
 unsafe fn call(func: bindings::bpf_callback_t, map: &Map, value: *mut c_void) {
     let mut index = MaybeUninit::uninit();
@@ -274,10 +276,11 @@ unsafe impl TimerCallback for ProgCallback {
     const TIMER_FN: raw::Function = helpers::bpf_timer_cb;
 
     #[inline]
-    fn call(callback: CallbackRef<'_, Self>) {
-        // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()`. The object
-        // was in use when this read side began, and maps keep the memory of values for RCU readers,
-        // with the exception that `impl Container for Map` names.
+    unsafe fn call(callback: CallbackRef<'_, Self>) {
+        // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()`, of which
+        // this is one, as the caller guarantees. The object was in use when this read side began,
+        // and maps keep the memory of values for RCU readers, with the exception that `impl
+        // Container for Map` names.
         unsafe { call(callback.callback.func(), callback.container, callback.value) };
     }
 }
@@ -286,7 +289,8 @@ unsafe impl TimerCallback for ProgCallback {
 ///
 /// # Invariants
 ///
-/// All come from one object, which was in use at some time in the RCU Tasks Trace read side `'t`.
+/// All come from one object, that of a work item, which was in use at some time in the RCU Tasks
+/// Trace read side `'t`.
 pub(crate) struct ProgRefs<'t> {
     callback: ProgCallback,
     map: MapRef,
@@ -323,11 +327,15 @@ unsafe impl WorkCallback for ProgCallback {
 
     #[inline]
     fn call(refs: &ProgRefs<'_>) {
+        // SAFETY: This FFI call is paired with the one below.
+        unsafe { bindings::bpf_async_migrate_disable() };
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
-        // `bpf_wq_set_callback()`. Maps keep the memory of values for RCU Tasks Trace readers, of
-        // which this is one by the type invariants, with the exception that `impl Container for
-        // Map` names.
+        // `bpf_wq_set_callback()`, of which this is one by the type invariants. Maps keep the
+        // memory of values for RCU Tasks Trace readers, of which this is one by the type
+        // invariants, with the exception that `impl Container for Map` names.
         unsafe { call(refs.callback.subprog().func(), refs.map.map(), refs.value) };
+        // SAFETY: This FFI call is paired with the one above.
+        unsafe { bindings::bpf_async_migrate_enable() };
     }
 }
 

@@ -7,6 +7,8 @@
 //! | `start`        | now           | queued                                   |
 //! | `cancel`       | now, waits    | `EOPNOTSUPP`                             |
 //! | `cancel_async` | now           | queued, `ECANCELED`                      |
+//!
+//! On `PREEMPT_RT` `cancel` does not wait.
 
 use super::async_cb::{
     must_defer,
@@ -61,7 +63,11 @@ pub(crate) unsafe trait TimerCallback: AsyncCallback {
     /// Calls the callback.
     ///
     /// Softirq.
-    fn call(callback: CallbackRef<'_, Self>);
+    ///
+    /// # Safety
+    ///
+    /// `callback` must come from the object of a timer.
+    unsafe fn call(callback: CallbackRef<'_, Self>);
 }
 
 impl Timer {
@@ -196,7 +202,8 @@ impl Timer {
             // Timer callbacks do not nest on a CPU.
             // SAFETY: The object stays valid until this function returns.
             unsafe { set_running_timer(timer.cast()) };
-            C::call(callback);
+            // SAFETY: `cb` is the object of a timer.
+            unsafe { C::call(callback) };
             // SAFETY: NULL is allowed.
             unsafe { set_running_timer(null_mut()) };
         }
@@ -268,7 +275,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
     ///   callback waits for. Also if the caller traces the expiry of this timer, and on
-    ///   `PREEMPT_RT` whenever the callback is running: after the callback was removed.
+    ///   `PREEMPT_RT` whenever the callback is running: after the callback was removed. If it has
+    ///   started the timer again, that stays so, with no callback to call.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {
@@ -368,9 +376,9 @@ impl<'a, C> Cancelling<'a, C> {
         // INVARIANT: It is included.
         Self::add(cb, 1);
         let this = Self(cb);
-        // `add` is Full: if two callbacks cancel each other, one at least sees the other.
-        // Litmus: cancelling, cancelling-three.
-        if running.head.cancelling.load(Relaxed) != 0 {
+        // `add` is Full: if two callbacks cancel each other, one at least sees the other. On
+        // PREEMPT_RT none of them waits. Litmus: cancelling, cancelling-three.
+        if !cfg!(CONFIG_PREEMPT_RT) && running.head.cancelling.load(Relaxed) != 0 {
             return Err(EDEADLK);
         }
         Ok(this)

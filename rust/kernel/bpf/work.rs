@@ -66,7 +66,8 @@ pub(crate) unsafe trait WorkCallback: AsyncCallback {
     ///
     /// # Safety
     ///
-    /// `callback` must have been loaded in a read side that began inside that of `trace`.
+    /// `callback` must come from the object of a work item, and have been loaded in a read side
+    /// that began inside that of `trace`.
     unsafe fn acquire<'t>(
         callback: &CallbackRef<'_, Self>,
         trace: &'t tasks_trace::Guard,
@@ -168,7 +169,8 @@ impl WorkItem {
                 let Some(callback) = cb.callback_ref(&guard) else {
                     return;
                 };
-                // SAFETY: The read side of `guard` began inside that of `trace`.
+                // SAFETY: `cb` is the object of a work item, and the read side of `guard` began
+                // inside that of `trace`.
                 match unsafe { C::acquire(&callback, &trace) } {
                     Acquired::Refs(refs) => break refs,
                     Acquired::Gone => return,
@@ -179,11 +181,7 @@ impl WorkItem {
             }
         };
 
-        // SAFETY: This FFI call is paired with the one below.
-        unsafe { bindings::bpf_async_migrate_disable() };
         C::call(&refs);
-        // SAFETY: This FFI call is paired with the one above.
-        unsafe { bindings::bpf_async_migrate_enable() };
     }
 }
 

@@ -198,7 +198,7 @@ impl RawHrTimer {
     ///
     /// # Context
     ///
-    /// Task or softirq, preemption disabled.
+    /// Task or softirq; meaningful as long as the caller stays on this CPU.
     #[inline]
     pub fn runs_here(&self) -> bool {
         // SAFETY: By the type invariants the timer is set up.

@@ -143,7 +143,7 @@ unsafe extern "C" fn work_fn(work: *mut bindings::work_struct) {
 unsafe impl TimerCallback for Owner {
     const TIMER_FN: raw::Function = timer_fn;
 
-    fn call(callback: CallbackRef<'_, Self>) {
+    unsafe fn call(callback: CallbackRef<'_, Self>) {
         callback.container.touch();
         callback.callback.call();
         callback.container.touch();

@@ -136,10 +136,6 @@ pub unsafe fn kfree(ptr: *mut c_void) {
     world().free(ptr.cast());
 }
 
-pub unsafe fn bpf_async_migrate_disable() {}
-
-pub unsafe fn bpf_async_migrate_enable() {}
-
 // Timers.
 
 pub struct hrtimer;

@@ -104,6 +104,7 @@ static void cancel_running(struct async_script *sk)
 	ASSERT_TRUE(async_wait(one(sk, PROG_A, STEP(T_START, HASH, 0, .nsecs = FAR)) == -EINVAL),
 		    "the callback is removed");
 	if (async_cancel_waits()) {
+		ASSERT_FALSE(async_wait_turns(sc->runs, 50), "cancel returns while the callback is held");
 		sk->bss->gate[0] = 1;
 		ASSERT_OK(runner_join(&canceller), "the cancelling script runs");
 		ASSERT_GE(sc->s[0].ret, 0, "cancel");

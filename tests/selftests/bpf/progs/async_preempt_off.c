@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each operation with preemption disabled, and interrupts enabled, and what may wait
+ * Each operation with preemption disabled, and interrupts enabled, and init and cancel
  * in a task that is about to wait for a lock.
  */
 #include "async_common.h"
