@@ -121,7 +121,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "exceeded maximum number of branches",
         changes: &[(
             TIMER,
-            "if running.head.cancelling.load(Relaxed) != 0 {",
+            "if !cfg!(CONFIG_PREEMPT_RT) && running.head.cancelling.load(Relaxed) != 0 {",
             "if false {",
         )],
     },
