@@ -71,7 +71,6 @@ use crate::{
 };
 use core::{
     marker::PhantomPinned,
-    mem::offset_of,
     ptr::{
         null_mut,
         NonNull, //
@@ -162,8 +161,8 @@ pub(crate) struct AsyncCb<P, C> {
 }
 
 // `AsyncCb<_, ()>` is an object whose type of callbacks is not known: the layout is the same.
-static_assert!(offset_of!(AsyncCb<Timer, ()>, head) == 0);
-static_assert!(offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
+static_assert!(core::mem::offset_of!(AsyncCb<Timer, ()>, head) == 0);
+static_assert!(core::mem::offset_of!(AsyncCb<WorkItem, ()>, head) == 0);
 
 impl Head {
     /// Drops a reference to the object at `this`.
@@ -223,7 +222,7 @@ impl Head {
             // An operation that found the object before it was detached may have started the timer.
             // No context can do so now: those that saw the object have left their read sides.
             // Litmus: detached-start, detached-queue.
-            if !cb.payload.try_cancel() {
+            if cb.payload.0.try_to_cancel() < 0 {
                 // The timer function is running. It is an RCU reader, so wait for it.
                 // SAFETY: RCU returns the object, which has no reference. An RCU callback can call
                 // `call_rcu()`.

@@ -47,10 +47,7 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::{
-    mem::offset_of,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 
 /// A callback.
 ///
@@ -133,7 +130,7 @@ struct RustCallback {
     _live: Arc<Live>,
 }
 
-static_assert!(offset_of!(RustCallback, rcu) == 0);
+static_assert!(core::mem::offset_of!(RustCallback, rcu) == 0);
 
 // SAFETY: An `AsyncFn` is `Send`. RCU uses `rcu` in any thread.
 unsafe impl Send for RustCallback {}
@@ -392,8 +389,7 @@ impl AsyncTimer {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled.
     /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer.
-    ///   On `PREEMPT_RT` also if the callback is running: it was removed, but is not waited for. If
-    ///   it has started the timer again, that stays so.
+    ///   On `PREEMPT_RT` also if the callback is running: it was removed, but is not waited for.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {

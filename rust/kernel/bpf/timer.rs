@@ -47,7 +47,7 @@ use core::ptr::{
 /// The timer of an object.
 #[doc(alias = "bpf_hrtimer")]
 #[repr(transparent)]
-pub(crate) struct Timer(RawHrTimer);
+pub(crate) struct Timer(pub(super) RawHrTimer);
 
 type TimerCb<C = ()> = AsyncCb<Timer, C>;
 
@@ -106,11 +106,19 @@ impl Timer {
         unsafe { self.0.start(nanos.max(now), mode) }
     }
 
-    /// Cancels the timer unless its function is running.
+    /// Cancels a timer whose function is running, and which was started again meanwhile.
     ///
-    /// Returns whether it is not running.
-    pub(crate) fn try_cancel(&self) -> bool {
-        self.0.try_to_cancel() >= 0
+    /// It counts as active, but does not fire, until the next start or cancel.
+    ///
+    /// # Safety
+    ///
+    /// As [`Timer::start`].
+    #[inline]
+    unsafe fn put_off(&self) {
+        if self.0.is_queued() {
+            // SAFETY: The requirements are the same.
+            unsafe { self.start(i64::MAX, Mode::ABS) };
+        }
     }
 
     /// Performs a queued operation on the timer of `cb`.
@@ -124,11 +132,11 @@ impl Timer {
         if let Some((nanos, mode)) = op.as_start() {
             // SAFETY: The caller holds a reference.
             unsafe { timer.start(nanos, mode) };
-        } else if op.is_cancel() && !timer.try_cancel() && timer.0.is_queued() {
-            // The function is running, and has started the timer before this cancel was queued:
-            // without this, the cancel would be lost. A newer start waits, or revokes the cancel.
+        } else if op.is_cancel() && timer.0.try_to_cancel() < 0 {
+            // The function may have started the timer before this cancel was queued: without this,
+            // the cancel would be lost. A newer start waits, or revokes the cancel.
             // SAFETY: The caller holds a reference.
-            unsafe { timer.start(i64::MAX, Mode::ABS) };
+            unsafe { timer.put_off() };
         }
     }
 
@@ -174,6 +182,8 @@ impl Timer {
         // SAFETY: `guard`, and then `_rcu`, protects the object.
         let timer = unsafe { timer.as_ref() };
         if cfg!(CONFIG_PREEMPT_RT) || timer.0.runs_here() {
+            // SAFETY: `guard` protects the object.
+            unsafe { timer.put_off() };
             return Err(EDEADLK);
         }
         // With preemption enabled: the callback may be long.
@@ -275,8 +285,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
     ///   callback waits for. Also if the caller traces the expiry of this timer, and on
-    ///   `PREEMPT_RT` whenever the callback is running: after the callback was removed. If it has
-    ///   started the timer again, that stays so, with no callback to call.
+    ///   `PREEMPT_RT` whenever the callback is running. The callback was removed then, and if it
+    ///   has started the timer again, the timer counts as active, but does not fire.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {

@@ -130,7 +130,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "freed: a timer that is started",
         changes: &[(
             ASYNC_CB,
-            "if !cb.payload.try_cancel() {",
+            "if cb.payload.0.try_to_cancel() < 0 {",
             "if false {",
         )],
     },
@@ -140,7 +140,7 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "freed: a timer that is started",
         changes: &[(
             ASYNC_CB,
-            "if !cb.payload.try_cancel() {",
+            "if cb.payload.0.try_to_cancel() < 0 {",
             "if false {",
         )],
     },
