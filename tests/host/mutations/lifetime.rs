@@ -149,9 +149,9 @@ pub const MUTATIONS: &[Mutation] = &[
         model: "lifetime_start_free_fire",
         says: "freed: a timer that is running",
         changes: &[(
-            TIMER,
-            "self.0.try_to_cancel() >= 0",
-            "self.0.try_to_cancel() >= -1",
+            ASYNC_CB,
+            "if cb.payload.0.try_to_cancel() < 0 {",
+            "if cb.payload.0.try_to_cancel() < -1 {",
         )],
     },
     Mutation {

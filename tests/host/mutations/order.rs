@@ -91,7 +91,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "deferred-cancel-of-running-is-lost",
         model: "order_start_in_callback_then_deferred_cancel",
         says: "an older start has won",
-        changes: &[(TIMER, "unsafe { timer.start(i64::MAX, Mode::ABS) };", "")],
+        changes: &[(TIMER, "unsafe { self.start(i64::MAX, Mode::ABS) };", "")],
     },
     Mutation {
         name: "failed-cancel-revokes",
