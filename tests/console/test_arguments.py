@@ -43,6 +43,8 @@ class Arguments(WithClone):
                             (("bench", "IMPL=zzz"), "IMPL is rust, c or both, not 'zzz'; "),
                             (("vm", "CMD=true", "TIMEOUT=abc"), "TIMEOUT is a number of seconds, not 'abc'; "),
                             (("vm", "CMD=true", "CPUS=0"), "CPUS is a number from 1 to 16, not '0'; "),
+                            (("vm", "CMD=true", "CPUS=17"), "CPUS is a number from 1 to 16, not '17'; "),
+                            (("selftests", "IMPL=zzz"), "IMPL is rust, c or both, not 'zzz'; "),
                             (("vm",), "CMD is empty; ")):
             said, started = self.make(*words)
             self.assertEqual((len(said), started), (1, False), said)
