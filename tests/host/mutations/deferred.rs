@@ -12,8 +12,8 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[
             (
                 PENDING,
-                "self.seq.store(seq.wrapping_add(1), Relaxed);\n        match Op::from_word(self.word.xchg(RUNNING, Full)) {",
-                "let word = self.word.xchg(RUNNING, Full);\n        self.seq.store(seq.wrapping_add(1), Relaxed);\n        match Op::from_word(word) {",
+                "self.seq.store(seq.wrapping_add(1), Release);\n        match Op::from_word(self.word.xchg(RUNNING, Full)) {",
+                "let word = self.word.xchg(RUNNING, Full);\n        self.seq.store(seq.wrapping_add(1), Release);\n        match Op::from_word(word) {",
             ),
         ],
     },

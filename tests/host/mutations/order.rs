@@ -83,8 +83,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "was not waited for",
         changes: &[(
             PENDING,
-            "store(seq.wrapping_add(1), Release)",
-            "store(seq.wrapping_add(1), Relaxed)",
+            "store(seq.wrapping_add(1), Release);\n        // INVARIANT",
+            "store(seq.wrapping_add(1), Relaxed);\n        // INVARIANT",
         )],
     },
     Mutation {

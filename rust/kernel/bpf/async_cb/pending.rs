@@ -305,8 +305,10 @@ impl Head {
 
     /// Edge operation to `RUNNING`, or `CALL_RCU` to nothing.
     ///
-    /// Relaxed, then Full: a context that finds the operation gone from the word also finds `seq`
-    /// odd. Litmus: settle, handover, deferred-op.
+    /// Full: a context that finds the operation gone from the word also finds `seq` odd.
+    /// Litmus: settle, handover, deferred-op. Release: a context that waits in
+    /// [`Head::revoke_sync`] can miss the even value and find the next odd one. It also finds the
+    /// operation before performed. Litmus: settle-next.
     ///
     /// # Safety
     ///
@@ -314,7 +316,7 @@ impl Head {
     #[inline]
     pub(crate) unsafe fn begin(&self) -> Begun {
         let seq = self.seq.load(Relaxed);
-        self.seq.store(seq.wrapping_add(1), Relaxed);
+        self.seq.store(seq.wrapping_add(1), Release);
         match Op::from_word(self.word.xchg(RUNNING, Full)) {
             Some(op) => Begun::Perform(op),
             // The object is on a list, so the word was not `IDLE`. There is one drainer, so it was
