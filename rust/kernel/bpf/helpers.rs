@@ -59,8 +59,10 @@ static_assert!(ABS == Mode::REL_BIT && PIN == Mode::PINNED_BIT);
 #[inline]
 unsafe fn slot<'a, P: Payload<ProgCallback>, T>(slot: *mut T) -> &'a Slot<P, ProgCallback> {
     // CAST: The slot is one pointer at the beginning of the struct, and NULL in a new value.
-    // SAFETY: By the safety requirements, the value is valid. Maps zero the slot of a new element,
-    // and neither they nor the verifier let anything but these functions access it after that.
+    // SAFETY: By the safety requirements, the value is valid. The slot of a new element is empty:
+    // its memory was zeroed, or `cancel_and_free()` was called for the element before. The verifier
+    // lets a program access the slot through these functions only, except for an iterator over map
+    // elements; see "Known limits" in Documentation/bpf/rust_async.rst.
     unsafe { &*slot.cast() }
 }
 

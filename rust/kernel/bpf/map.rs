@@ -145,7 +145,8 @@ impl Drop for MapRef {
 // FIXME: A program that looks up a value, deletes it, and initialises a new object in it can have
 // the value freed under the callback of that object, and an inner map before the object. A hash
 // table empties the slot once more when it frees the value, but waits for no grace period between
-// the two. C depends on the same; see "Known limits" in Documentation/bpf/rust_async.rst.
+// the two. The same holds for a value that a hash table's walk has missed. C depends on the same;
+// see "Known limits" in Documentation/bpf/rust_async.rst.
 //
 // SAFETY:
 // - `bpf_map_kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that

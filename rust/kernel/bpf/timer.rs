@@ -285,8 +285,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     /// - `EINVAL` if there is no timer.
     /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
     ///   callback waits for. Also if the caller traces the expiry of this timer, and on
-    ///   `PREEMPT_RT` whenever the callback is running. The callback was removed then, and if it
-    ///   has started the timer again, the timer counts as active, but does not fire.
+    ///   `PREEMPT_RT` whenever the callback is running. The callback was removed then. If the
+    ///   timer was started again meanwhile, it counts as active, but does not fire.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {

@@ -147,8 +147,8 @@ impl RawHrTimer {
     ///
     /// # Safety
     ///
-    /// The timer must stay valid while it is active: until its function has returned
-    /// `HRTIMER_NORESTART`, or a cancel has returned 0 or 1, and no start came later.
+    /// The timer must stay valid until a cancel has returned 0 or 1, and no start came later.
+    /// hrtimer uses it for a short time after its function has returned `HRTIMER_NORESTART`.
     ///
     /// # Context
     ///
