@@ -17,18 +17,17 @@ Environment: VM_ACCEL=kvm|tcg skips the search for the best one; BPF_ASYNC_CACHE
 """
 
 import argparse
+import os
 import signal
 import sys
 import termios
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
-from console import find_reports, read_console
-from kernels import at_least, cache
-from vmlib import VmError, accel
-from vmlib.cmdline import find_image, is_arm64, qemu_command
-from vmlib.guest import GuestFiles
-from vmlib.process import Qemu
+from console import find_reports
+from kernels import IMAGES, BuildError, at_least, cache
+from vmlib import accel, qemu
 
 FAULT, TIMEOUT, FAILED, BROKEN_PIPE = 99, 124, 125, 141
 KEPT_LOGS = 50
@@ -40,7 +39,7 @@ def say(text):
     print(f"vm: {text}", file=sys.stderr, flush=True)
 
 
-def parser():
+def parse(argv):
     p = argparse.ArgumentParser(prog="vm.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kernel", required=True, metavar="PATH", help="an image, or a kernel's build folder")
     p.add_argument("--cpus", type=at_least(1), default=2, metavar="N")
@@ -49,70 +48,62 @@ def parser():
     p.add_argument("--timeout", type=at_least(0, float), metavar="S",
                    help="seconds, boot included (default 300; 0 or --shell: none)")
     p.add_argument("--console", metavar="FILE", help="where the kernel's console goes (default: the cache's logs/)")
-    p.add_argument("--rwdir", action="append", default=[], metavar="DIR", help="what the guest writes here is kept")
-    p.add_argument("--path", action="append", default=[], metavar="DIR", help="a folder that comes first in PATH")
-    p.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for the command")
+    p.add_argument("--rwdir", action="append", default=[], type=os.path.abspath, metavar="DIR",
+                   help="what the guest writes here is kept")
+    p.add_argument("--path", action="append", default=[], type=os.path.abspath, metavar="DIR",
+                   help="a folder that comes first in PATH")
+    p.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the command")
     p.add_argument("--qemu", action="append", default=[], metavar="TEXT", help="more words for QEMU's command line")
     p.add_argument("--one-thread", action="store_true",
                    help="emulate all vCPUs in one thread: needed where the text of functions that other CPUs\n"
                         "run is patched (kprobes, tracepoints), as QEMU's multi-threaded TCG may run stale text")
     p.add_argument("--shell", action="store_true", help="an interactive shell instead of a command")
-    return p
-
-
-def parse(argv):
-    split = argv.index("--") if "--" in argv else len(argv)
-    p = parser()
-    options = p.parse_args(argv[:split])
-    options.command = argv[split + 1:]
+    p.add_argument("command", nargs="*")
+    options = p.parse_args(argv)
     if options.shell == bool(options.command):
         p.error("give either a command after -- or --shell")
     if options.shell and not sys.stdin.isatty():
         p.error("--shell needs a terminal")
     if options.timeout is None:
-        options.timeout = 0.0 if options.shell else 300.0
+        options.timeout = 0 if options.shell else 300
     return options
+
+
+def find_image(path):
+    path = Path(path).absolute()
+    images = [path / image for image in IMAGES.values()] if path.is_dir() else [path]
+    for image in images:
+        if image.is_file():
+            return image
+    raise BuildError(f"no kernel image at {images[0]}: build one with 'make kernel'")
 
 
 def default_console(image):
     """A new file in the cache; of the older ones only some are kept."""
     logs = cache() / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    old = sorted(logs.glob("vm-*.log"), key=lambda path: path.stat().st_mtime)
+    old = sorted(logs.glob("vm-*.log"), key=lambda path: path.name.split("-")[-3:])     # date, time, process
     for path in old[:-KEPT_LOGS]:
         path.unlink(missing_ok=True)
-    build = image.parents[3].name if image.parts[-4:-3] == ("arch",) else image.name
-    return logs / f"vm-{build}-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.log"
+    build = image.parents[3].name if "arch" in image.parts[-4:] else image.name
+    return logs / f"vm-{build}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-class Outcome:
+def boot(options, how, console, silent=False):
     """What one VM did."""
-
-    def __init__(self, ended, status, qemu, console):
-        self.ended, self.status, self.broken, self.qemu = ended, status, qemu.broken, qemu.process.returncode
-        self.text = read_console(console)
-        self.reports = find_reports(self.text)
-
-
-def boot(options, how, console, silent=False, silence=None):
-    """One VM: it has options.timeout, or for a probe `silence`, in seconds without a word of the kernel's."""
-    with GuestFiles(options.command, options.env, path=options.path) as guest:
-        command = qemu_command(options, guest, how, console)
+    with qemu.guest_folder(options) as folder:
+        command = qemu.qemu_command(options, folder, how, console)
         console.parent.mkdir(parents=True, exist_ok=True)
         console.write_text("", encoding="utf-8")
-        with Qemu(command, interactive=options.shell, silent=silent) as qemu:
-            if silence is None:
-                ended = qemu.wait(options.timeout)
-            else:
-                ended = qemu.wait(silence, lambda: console.stat().st_size)
-        return Outcome(ended, guest.exit_status(), qemu, console)
+        ended, was_read, qemu_status = qemu.run(command, options.timeout, options.shell, silent)
+        text = console.read_text(encoding="utf-8", errors="replace")
+        return SimpleNamespace(ended=ended, was_read=was_read, qemu_status=qemu_status,
+                               status=qemu.exit_status(folder), text=text, reports=find_reports(text))
 
 
 def probe_kvm(options):
-    tried = argparse.Namespace(**vars(options))
-    tried.command, tried.shell, tried.rwdir, tried.append, tried.qemu = ["true"], False, [], "", []
-    console = cache() / "logs/kvm-probe.log"
-    outcome = boot(tried, "kvm", console, silent=True, silence=accel.PROBE_SILENCE)
+    tried = argparse.Namespace(**{**vars(options), "command": ["true"], "shell": False, "rwdir": [], "append": "",
+                                  "qemu": [], "timeout": accel.PROBE_LIMIT})
+    outcome = boot(tried, "kvm", cache() / "logs/kvm-probe.log", silent=True)
     return outcome.ended and outcome.status == 0 and not outcome.reports
 
 
@@ -130,34 +121,33 @@ def verdict(options, outcome, console):
         print(report.text, file=sys.stderr)
     if not outcome.ended:
         say(f"the time limit of {options.timeout:g} s was reached, the VM has been ended; its console: {console}")
-        if not outcome.reports:
-            show_tail(outcome.text)
     if outcome.reports:
         say(f"failed: {len(outcome.reports)} report(s) in the console: {console}")
         return FAULT
     if not outcome.ended:
+        show_tail(outcome.text)
         return TIMEOUT
-    if outcome.broken:
+    if not outcome.was_read:
         return BROKEN_PIPE
     if options.shell and outcome.text:
         return 0
-    if outcome.status is None:
-        if not outcome.text.strip():
-            say("QEMU ended before the kernel said anything; what it said stands above")
-            return FAILED
-        how = "" if outcome.qemu == 0 else f" (QEMU's exit status: {outcome.qemu})"
-        say(f"the VM ended before the command did, without a report{how}; its console: {console}")
-        show_tail(outcome.text)
-        return FAULT
-    return outcome.status
+    if outcome.status is not None:
+        return outcome.status
+    if not outcome.text.strip():
+        say("QEMU ended before the kernel said anything; what it said stands above")
+        return FAILED
+    how = f" (QEMU's exit status: {outcome.qemu_status})" if outcome.qemu_status else ""
+    say(f"the VM ended before the command did, without a report{how}; its console: {console}")
+    show_tail(outcome.text)
+    return FAULT
 
 
 def run(options):
-    image = find_image(options.kernel)
-    console = Path(options.console).absolute() if options.console else default_console(image)
-    how, doubtful = ("tcg", False) if is_arm64(image) else accel.choose(lambda: probe_kvm(options), say)
+    options.image = find_image(options.kernel)
+    console = Path(options.console).absolute() if options.console else default_console(options.image)
+    how, doubtful = ("tcg", False) if qemu.is_arm64(options.image) else accel.choose(lambda: probe_kvm(options), say)
     if options.shell:
-        say(f"{image}, {how}; Ctrl-D leaves the shell, Ctrl-A x ends the VM; console: {console}")
+        say(f"{options.image}, {how}; Ctrl-D leaves the shell, Ctrl-A x ends the VM; console: {console}")
     outcome = boot(options, how, console)
     if doubtful and (outcome.status is not None or (options.shell and outcome.ended)):
         accel.remember(False)
@@ -175,15 +165,14 @@ def main(argv):
     terminal = termios.tcgetattr(sys.stdin) if options.shell else None
     try:
         return run(options)
-    except VmError as error:
+    except BuildError as error:
         say(error)
-        return FAILED
     except OSError as error:
         say(f"{error.strerror}: {error.filename}" if error.filename else str(error))
-        return FAILED
     finally:
         if terminal:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
+    return FAILED
 
 
 if __name__ == "__main__":
