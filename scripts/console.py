@@ -1,8 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Find the kernel's reports of its own faults in a console log.
-
-    console.py FILE     prints each report; exit status 1 when there is one, 0 when there is none, 2 when FILE cannot be read
 
 A report starts at a line that only a fault prints (HEADS below) and ends at
 its own end marker, or where its stack trace ends. A stack trace alone is no
@@ -10,8 +7,7 @@ report: sysrq-l, sysrq-t and kernel debugging print those on a healthy kernel.
 """
 
 import re
-import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CUT = "------------[ cut here ]------------"
 RULE = re.compile(r"^={20,}$")
@@ -57,7 +53,7 @@ HEADS = [(kind, re.compile(PREFIX + pattern)) for kind, pattern in (
     ("warn", r"WARNING: (?!missing \w+ value at|can't access (?:iret )?registers|unknown (?:SP|BP) base reg"
              r"|unknown \.orc_unwind|stack going in the wrong direction|WARNING: bad lookup)"),
 )]
-GENERAL = ("warn", "BUG")           # a more specific line near the head names the fault better
+GENERAL = ("warn", "BUG", "oops")   # a more specific line near the head names the fault better
 RULED = ("kasan", "kcsan", "kfence", "kmsan")   # they end with a rule as they began
 MARKED = ("panic", "cfi", "oops")          # they end with an end mark, as does all that begins with CUT
 END_MARK = re.compile(r"^---\[ end (?:trace|Kernel panic)")
@@ -68,92 +64,70 @@ MAX_LINES = 400                     # a report without an end is cut here
 MAX_GAP = 2.0                       # seconds of silence that end a report without a trace
 
 
-@dataclass
-class Report:
+class Report(NamedTuple):
     kind: str
     first_line: str                 # the line that names the fault, without its time stamp
     text: str                       # the whole report as it stands in the console
 
 
-@dataclass
-class Line:
+class Line(NamedTuple):
     raw: str
-    msg: str
+    msg: str                        # without the time stamp
     time: float
 
 
-def split_line(raw, last):
-    raw = raw.rstrip("\r")
-    stamp = STAMP.match(raw)
-    if not stamp:
-        return Line(raw, raw, last)
-    return Line(raw, raw[stamp.end():], float(stamp.group(1)))
-
-
 def parse(text):
-    lines, last = [], 0.0
-    for raw in text.split("\n"):
-        lines.append(split_line(raw, last))
-        last = lines[-1].time
+    lines, time = [], 0.0
+    for raw in text.replace("\r", "").split("\n"):
+        stamp = STAMP.match(raw)
+        time = float(stamp[1]) if stamp else time
+        lines.append(Line(raw, raw[stamp.end():] if stamp else raw, time))
     return lines
 
 
 def kind_of(msg):
-    for kind, pattern in HEADS:
-        if pattern.match(msg):
-            return kind
-    return None
+    return next((kind for kind, pattern in HEADS if pattern.match(msg)), None)
 
 
 def name_after_cut(lines, start):
     """The kind, and the index of the line that says it, of the report cut at `start`."""
-    found = None
+    named = []
     for i in range(start + 1, min(start + 1 + NAME_WITHIN, len(lines))):
         msg = lines[i].msg
-        if msg == CUT or END_MARK.match(msg) or msg.startswith(TRACE):
-            break
         kind = kind_of(msg)
-        if kind == "panic":
+        if msg == CUT or END_MARK.match(msg) or msg.startswith(TRACE) or kind == "panic":
             break
-        if kind and (found is None or (found[0] in GENERAL and kind not in GENERAL and kind != "oops")):
-            found = (kind, i)
-    return found or ("warn", min(start + 1, len(lines) - 1))
+        if kind:
+            named.append((kind, i))
+    specific = [(kind, i) for kind, i in named if kind not in GENERAL]
+    return [*specific, *named, ("warn", min(start + 1, len(lines) - 1))][0]
 
 
 def head_at(lines, i):
     """(kind, index of the naming line) when a report starts at line i, else None."""
-    msg = lines[i].msg
-    if msg == CUT:
+    if lines[i].msg == CUT:
         return name_after_cut(lines, i)
-    if RULE.match(msg):
-        if i + 1 < len(lines):
-            kind = kind_of(lines[i + 1].msg)
-            return (kind, i + 1) if kind else None
-        return None
-    kind = kind_of(msg)
-    return (kind, i) if kind else None
+    at = i + 1 if RULE.match(lines[i].msg) else i
+    kind = kind_of(lines[at].msg) if at < len(lines) else None
+    return (kind, at) if kind else None
 
 
 def end_of(lines, kind, start, head):
     """The index after the last line of the report that starts at `start` and is named by line `head`."""
-    marked = kind in MARKED or lines[start].msg == CUT
     if kind == "kmemleak" and "new suspected" in lines[head].msg:
         return head + 1
+    marked = kind in MARKED or lines[start].msg == CUT
     limit = min(len(lines), head + MAX_LINES)
     in_trace = False
     for i in range(head + 1, limit):
         msg = lines[i].msg
         if msg == CUT or (RULE.match(msg) and head_at(lines, i)):
             return i
-        if END_MARK.match(msg):
+        if END_MARK.match(msg) or (kind in RULED and RULE.match(msg)):
             return i + 1
-        if kind in RULED:
-            if RULE.match(msg):
-                return i + 1
-            continue
-        if marked:
-            if kind != "panic" and msg.startswith("Kernel panic - not syncing"):
-                return i
+        if marked and kind != "panic" and msg.startswith("Kernel panic - not syncing"):
+            return i
+        if marked or kind in RULED:
             continue
         if msg.startswith(TRACE):
             in_trace = True
@@ -170,39 +144,12 @@ def find_reports(text):
     reports, i = [], 0
     while i < len(lines):
         head = head_at(lines, i)
-        if head is None:
+        if not head:
             i += 1
             continue
         kind, at = head
         end = max(end_of(lines, kind, i, at), i + 1)
-        while end > at + 1 and not lines[end - 1].raw.strip():
-            end -= 1
-        text_of = "\n".join(line.raw for line in lines[i:end])
-        reports.append(Report(kind, lines[at].msg.strip(), text_of))
+        raw = "\n".join(line.raw for line in lines[i:end])
+        reports.append(Report(kind, lines[at].msg.strip(), raw.rstrip()))
         i = end
     return reports
-
-
-def read_console(path):
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-def main(argv):
-    if len(argv) != 2:
-        print("usage: console.py FILE", file=sys.stderr)
-        return 2
-    try:
-        text = read_console(argv[1])
-    except OSError as error:
-        print(f"console.py: cannot read {argv[1]}: {error.strerror}", file=sys.stderr)
-        return 2
-    reports = find_reports(text)
-    for number, report in enumerate(reports, 1):
-        print(f"--- report {number} of {len(reports)}: {report.kind}: {report.first_line}")
-        print(report.text)
-    return 1 if reports else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
