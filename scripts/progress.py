@@ -16,57 +16,42 @@ import time
 
 
 def main():
-    args = argparse.ArgumentParser(description=__doc__)
-    args.add_argument("--label", required=True)
-    args.add_argument("--log", required=True)
-    args.add_argument("--count", default="", help="what a counted line looks like")
-    args.add_argument("--total", type=int, default=0, help="how many are expected")
-    args = args.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--label", required=True)
+    parser.add_argument("--log", required=True)
+    parser.add_argument("--count", default="", help="what a counted line looks like")
+    parser.add_argument("--total", type=int, default=0, help="how many are expected")
+    args = parser.parse_args()
 
     # The command that writes to us gets Ctrl-C too; its last words matter.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pattern = re.compile(args.count.encode())
-    terminal = sys.stderr.isatty()
-    interval = 0.5 if terminal else 15
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    interval = 0.5 if clear else 15
     start = last = time.monotonic()
-    done, what, rest = 0, "", b""
-
-    def show():
-        elapsed = int(time.monotonic() - start)
-        total = ""
-        if args.total and done <= args.total:
-            total = f" of about {args.total} ({100 * done // args.total} %)"
-        parts = [f"{elapsed // 60}:{elapsed % 60:02d}", what]
-        if done:
-            parts.insert(0, f"{done}{total}")
-        text = f"{args.label}: {', '.join(filter(None, parts))}"
-        print(f"\r\033[K{text[:100]}" if terminal else text,
-              end="" if terminal else "\n", file=sys.stderr, flush=True)
-
+    done, what, rest, data = 0, "", b"", b"begin"
     try:
         with open(args.log, "wb", buffering=0) as log:
-            while True:
-                wait = max(0, last + interval - time.monotonic())
-                if select.select([0], [], [], wait)[0]:
+            while data:
+                if select.select([0], [], [], max(0, last + interval - time.monotonic()))[0]:
                     data = os.read(0, 1 << 16)
-                    if not data:
-                        break
                     log.write(data)
                     *lines, rest = (rest + data).split(b"\n")
-                    for line in lines:
-                        if pattern.match(line):
-                            done += 1
-                            what = " ".join(line.decode(errors="replace").split())
+                    for line in filter(pattern.match, lines):
+                        done += 1
+                        what = " ".join(line.decode(errors="replace").split())
                 if time.monotonic() >= last + interval:
                     last = time.monotonic()
-                    show()
+                    total = f" of about {args.total} ({100 * done // args.total} %)" if done <= args.total > 0 else ""
+                    elapsed = f"{int(last - start) // 60}:{int(last - start) % 60:02d}"
+                    text = ", ".join(filter(None, [f"{done}{total}" if done else "", elapsed, what]))
+                    text = f"{args.label}: {text}"
+                    print(clear + text[:100] if clear else text, end="" if clear else "\n", file=sys.stderr, flush=True)
     except OSError as error:
-        print(f"error: cannot write {args.log}: {error.strerror}; make room there",
-              file=sys.stderr)
+        print(f"error: cannot write {args.log}: {error.strerror}; make room there", file=sys.stderr)
         return 1
     finally:
-        if terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(clear, end="", file=sys.stderr, flush=True)
     return 0
 
 
