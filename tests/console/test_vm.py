@@ -25,6 +25,7 @@ QEMU = """#!/bin/bash
 for word; do
     case $word in
     file,id=console,path=*) console=${word#*path=} ;;
+    file,path=*,id=dmesg) console=${word#*path=} console=${console%,id=dmesg} ;;
     file,id=ret,path=*) status=${word#*path=} ;;
     esac
 done
@@ -113,6 +114,17 @@ class Results(WithCache):
             self.assertIn(f"time limit of {limit} s", err)
             self.check_gone(int((self.cache / "pid").read_text()))
 
+    def test_a_shell(self):
+        self.install(self.virtme, f"#!/bin/sh\necho {self.qemu} file,path=/proc/self/fd/2,id=dmesg -append x\n")
+        for play, status in (":; ", 0), (LOCKUP, 99):
+            command = f"{sys.executable} {SCRIPTS}/vm.py --kernel {self.image} --shell"
+            self.setenv(PLAY=f"{play}test -t 0 && echo hello")
+            done = subprocess.run(["script", "-qec", command, "/dev/null"], text=True, check=False,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self.assertEqual(done.returncode, status)
+            self.assertRegex(done.stdout, f"^vm: {self.image}, tcg; Ctrl-D leaves the shell.*\nhello\n")
+            self.assertEqual("soft lockup" in done.stdout, status == 99)
+
     def test_large_binary_output(self):
         status, out, _ = self.vm(f'head -c 20000000 /dev/zero | tr "\\0" "\\377"; {WELL}')
         self.assertEqual((status, out == b"\xff" * 20000000), (0, True))
@@ -120,7 +132,7 @@ class Results(WithCache):
     def test_qemu_need_not_wait_for_our_reader(self):
         process, pid = self.started('head -c 20000000 /dev/zero; echo 0 > "$status"; exit')
         self.check_gone(pid)
-        process.stdout.read()
+        self.assertEqual(len(process.stdout.read()), 20000000)
         self.assertEqual(process.wait(HANG), 0)
 
     def test_the_console_file(self):
