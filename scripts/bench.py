@@ -11,7 +11,7 @@ counts      the instructions of every operation. QEMU counts: under -icount
             differ a little.
 trace       what is executed in an operation: locked instructions, shared cache
             lines written, allocations, and how many instructions in which
-            function (--profile NAME prints these).
+            function (these are in out/bench.json only).
 memory      bytes of a timer, a work item, a deferred operation, and of the
             implementation.
 scale       instructions and bytes for each of 1000 to a million timers in one
@@ -40,125 +40,15 @@ import time
 from pathlib import Path
 
 import kernels
-from bench import baseline, counts, diff, load, memory, plots, scale, store, trace
-from bench.kernels import BenchKernel, say
+from bench import compare, parts, plots
+from bench.kernel import BenchKernel, say
+from bench.trace import trace
 from kernels import ROOT, BuildError
 
 BASELINE = ROOT / "tests/bench/baseline.json"
-BOOTS = 2                           # of each kernel: their counts must be the same
 OPERATIONS = ROOT / "tests/bench/ops.h"
-
-
-class Run:
-    """What is asked for, the kernels, and what was found."""
-
-    def __init__(self, args, impls):
-        self.args, self.impls = args, impls
-        self.kernels = [BenchKernel(impl, args) for impl in impls]
-        self.problems = []          # what makes the exit status 1
-        self.report = []            # what was printed, for the file beside the results
-        self.data = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                     "kernels": {kernel.impl: kernel.environment() for kernel in self.kernels},
-                     "seconds": {}}
-
-    def tell(self, text):
-        print(text)
-        self.report.append(text)
-
-    def counts(self):
-        columns = {}
-        for kernel in self.kernels:
-            columns[kernel.impl], found = counts.measure(kernel, self.args.only, BOOTS)
-            self.problems += [f"two boots differ: {line}" for line in found]
-        self.data.update(boots=BOOTS, operations=counts.collect(columns))
-        self.tell(counts.render(self.data["operations"], self.impls))
-
-    def trace(self):
-        operations = self.data["trace"] = trace.collect(self.kernels)
-        if not operations:
-            return
-        self.tell(trace.render(operations, self.impls))
-        for name in self.args.profile:
-            if name not in operations:
-                raise BuildError(f"no operation '{name}' was traced; take one of: {', '.join(operations)}")
-            print(trace.render_profile(operations, name, self.impls))
-
-    def memory(self):
-        self.data["memory"] = {kernel.impl: memory.measure(kernel) for kernel in self.kernels}
-        self.tell(memory.render(self.data["memory"], self.impls))
-
-    def scale(self):
-        self.data["scale"] = {kernel.impl: scale.measure(kernel) for kernel in self.kernels}
-        self.tell(scale.render(self.data["scale"], self.impls))
-        self.problems += [f"more timers make '{phase}' slower on Rust than on C"
-                          for phase in scale.steeper(self.data["scale"])]
-
-    def load(self):
-        results = self.data["load"] = load.collect(self.kernels)
-        self.tell(load.render_throughput(results, self.impls) + "\n")
-        self.tell(load.render_latency(results, self.impls))
-
-
-# In the order of the report, each a method of Run.
-PARTS = ("counts", "trace", "memory", "scale", "load")
-
-
-def check(run):
-    """--check and --renew: the counts of one kernel and the baseline."""
-    kernel = run.kernels[0]
-    kernel.make()
-    environment = run.data["kernels"][kernel.impl]
-    results, different = counts.measure(kernel, [], 2 if run.args.renew else 1)
-    if not run.args.renew:
-        status, lines = baseline.verdict(BASELINE, environment, results)
-        print("\n".join(lines))
-        return status
-    if different:
-        print("\n".join(f"DIFFERENT: {line}" for line in different))
-        print("FAIL: the counts of two boots differ, so the baseline stays as it was")
-        return 1
-    baseline.save(BASELINE, environment, results)
-    print(f"OK: {len(results)} operations are the new {os.path.relpath(BASELINE)}; commit it")
-    return 0
-
-
-def compare(files):
-    """--diff: two files, or the last two."""
-    if not files:
-        path = ROOT / "out/bench.json"
-        store.read(path)            # says what to do when there is none
-        files = [*store.history(path)[-1:], path]
-        if len(files) < 2:
-            raise BuildError("there is nothing before out/bench.json; run 'make bench' once more to compare")
-    old, new = (store.read(path) for path in files)
-    lines = diff.compare(old, new)
-    print("\n".join(lines))
-    names = " -> ".join(f"{os.path.relpath(path)} ({data.get('time', 'unknown time')})"
-                        for path, data in zip(files, (old, new)))
-    print(f"{len(lines) or 'no'} changes beyond noise: {names}")
-    return 0
-
-
-def measure(run, parts):
-    args = run.args
-    for kernel in run.kernels:
-        kernel.make()
-    for part in parts:
-        started = time.monotonic()
-        getattr(run, part)()
-        seconds = run.data["seconds"][part] = round(time.monotonic() - started, 1)
-        run.tell("")
-        sys.stdout.flush()
-        say(f"{part}: {seconds:.0f} s")
-    run.data["problems"] = run.problems
-    whole = list(parts) == list(PARTS) and not args.only
-    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *kernels.words(args),
-                     *([] if whole or (args.arch != "x86_64" and not args.only) else ["only"])])
-    path = ROOT / "out" / f"{name}.json"
-    store.write(path, run.data)
-    for plot in plots.write(path):
-        say(f"plot: {os.path.relpath(plot)}")
-    return path
+# In the order of the report.
+PARTS = {"counts": parts.counts, "trace": trace, "memory": parts.memory, "scale": parts.scale, "load": parts.load}
 
 
 def arguments(argv):
@@ -167,8 +57,6 @@ def arguments(argv):
     parser.add_argument("--arch", choices=(*kernels.IMAGES,), default="x86_64", help="its machine (default: x86_64)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help=f"one of {', '.join(PARTS)}, or operations that begin with this; may be repeated")
-    parser.add_argument("--profile", action="append", default=[], metavar="NAME",
-                        help="of this operation, the instructions in each function; may be repeated")
     parser.add_argument("--kernel-c", metavar="DIR", help="build folder of the C kernel")
     parser.add_argument("--kernel-rust", metavar="DIR", help="build folder of the Rust kernel")
     parser.add_argument("--dry-run", action="store_true", help="look at the arguments, no more")
@@ -183,53 +71,108 @@ def arguments(argv):
         parser.error("--diff takes two files, the earlier one first, or none")
     if (args.check or args.renew) and (args.impl != "rust" or args.only):
         parser.error("--check and --renew take --impl rust and no --only: the baseline is one of Rust, and whole")
-    if args.arch != "x86_64" and (args.check or args.renew or args.profile or {*PARTS[1:]} & {*args.only}):
-        parser.error(f"on {args.arch} there are the counts only, and no baseline of them")
-    args.parts = [part for part in PARTS if part in args.only or (part == "trace" and args.profile)]
-    if args.arch != "x86_64":
-        args.parts = [PARTS[0]]
+    args.parts = [part for part in PARTS if part in args.only]
     args.only = [name for name in args.only if name not in PARTS]
+    if args.arch != "x86_64":
+        if args.check or args.renew or {*args.parts} - {"counts"}:
+            parser.error(f"on {args.arch} there are the counts only, and no baseline of them")
+        args.parts = ["counts"]
     if args.only and "counts" not in args.parts:
         args.parts = ["counts", *args.parts]
-    return args
+    args.parts = args.parts or [*PARTS]
 
-
-def check_names(args):
-    """--only, before anything is built for them or booted."""
     known = re.findall(r'^\t\{ "([^"]+)"', OPERATIONS.read_text(encoding="utf-8"), re.M)
     for name in args.only:
         if not any(operation.startswith(name) for operation in known):
-            raise BuildError(f"no part is called and no operation begins with '{name}'; the parts are {', '.join(PARTS)}, "
-                               f"the operations are in {OPERATIONS.relative_to(ROOT)}, the first is '{known[0]}'")
+            raise BuildError(f"no part is called and no operation begins with '{name}'; the parts are "
+                             f"{', '.join(PARTS)}, the operations are in {OPERATIONS.relative_to(ROOT)}, "
+                             f"the first is '{known[0]}'")
+    return args
 
 
-def summary(run, path):
-    operations = run.data.get("operations", {})
+def check(kernel, renew):
+    """--check and --renew: the counts of the Rust kernel and the baseline."""
+    kernel.make()
+    results, different = parts.count(kernel, [], parts.BOOTS if renew else 1)
+    if not renew:
+        status, lines = compare.verdict(BASELINE, kernel.environment, results)
+        print("\n".join(lines))
+        return status
+    if different:
+        print("\n".join(f"DIFFERENT: {line}" for line in different))
+        print("FAIL: the counts of two boots differ, so the baseline stays as it was")
+        return 1
+    compare.save_baseline(BASELINE, kernel.environment, results)
+    print(f"OK: {len(results)} operations are the new {os.path.relpath(BASELINE)}; commit it")
+    return 0
+
+
+def diff(files):
+    """--diff: two files, or the last two."""
+    if not files:
+        path = ROOT / "out/bench.json"
+        compare.read(path)          # says what to do when there is none
+        files = [*sorted((path.parent / "bench-history").glob("bench-[0-9]*.json"))[-1:], path]
+        if len(files) < 2:
+            raise BuildError("there is nothing before out/bench.json; run 'make bench' once more to compare")
+    old, new = (compare.read(path) for path in files)
+    lines = [*compare.changes(old, new)]
+    print("\n".join(lines))
+    names = " -> ".join(f"{os.path.relpath(path)} ({data.get('time', 'unknown time')})"
+                        for path, data in zip(files, (old, new)))
+    print(f"{len(lines) or 'no'} changes beyond noise: {names}")
+    return 0
+
+
+def measure(args, measured):
+    report, problems = [], []
+
+    def tell(text):
+        print(text, flush=True)
+        report.append(text)
+
+    data = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "kernels": {kernel.impl: kernel.environment for kernel in measured}, "seconds": {}}
+    for kernel in measured:
+        kernel.make()
+    for part in args.parts:
+        started = time.monotonic()
+        results, text, found = PARTS[part](measured, args.only)
+        seconds = data["seconds"][part] = round(time.monotonic() - started, 1)
+        data.update(results)
+        problems += found
+        tell(f"{text}\n" if text else "")
+        say(f"{part}: {seconds:.0f} s")
+
+    whole = not args.only and (args.parts == [*PARTS] or args.arch != "x86_64")
+    name = "-".join(["bench", *([] if args.impl == "both" else [args.impl]), *kernels.words(args),
+                     *([] if whole else ["only"])])
+    path = ROOT / "out" / f"{name}.json"
+    compare.write(path, {**data, "problems": problems})
+    for plot in plots.write(path):
+        say(f"plot: {os.path.relpath(plot)}")
     words = []
-    if operations:
-        words.append(f"{len(operations)} operations, {BOOTS} boots each")
-        if len(run.impls) > 1:
-            words.append(f"Rust takes more instructions in {len(counts.slower(operations))} of them")
-    words.append(f"{sum(run.data['seconds'].values()):.0f} s")
-    return f"{'FAIL' if run.problems else 'OK'}: {'; '.join(words)} (also in {os.path.relpath(path)})"
+    if "operations" in data:
+        words.append(f"{len(data['operations'])} operations, {parts.BOOTS} boots each")
+        if args.impl == "both":
+            more = [name for name, op in data["operations"].items() if op["rust"]["median"] > op["c"]["median"]]
+            words.append(f"Rust takes more instructions in {len(more)} of them")
+    words.append(f"{sum(data['seconds'].values()):.0f} s")
+    for line in problems:
+        tell(f"PROBLEM: {line}")
+    tell(f"{'FAIL' if problems else 'OK'}: {'; '.join(words)} (also in {os.path.relpath(path)})")
+    path.with_suffix(".txt").write_text("\n".join(report) + "\n", encoding="utf-8")
+    return 1 if problems else 0
 
 
 def main(argv):
     args = arguments(argv)
-    check_names(args)
     if args.dry_run:
         return 0
     if args.diff is not None:
-        return compare(args.diff)
-    run = Run(args, ("c", "rust") if args.impl == "both" else (args.impl,))
-    if args.check or args.renew:
-        return check(run)
-    path = measure(run, args.parts or PARTS)
-    for line in run.problems:
-        run.tell(f"PROBLEM: {line}")
-    run.tell(summary(run, path))
-    path.with_suffix(".txt").write_text("\n".join(run.report) + "\n", encoding="utf-8")
-    return 1 if run.problems else 0
+        return diff(args.diff)
+    measured = [BenchKernel(impl, args) for impl in (("c", "rust") if args.impl == "both" else (args.impl,))]
+    return check(measured[0], args.renew) if args.check or args.renew else measure(args, measured)
 
 
 if __name__ == "__main__":

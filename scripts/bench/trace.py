@@ -5,22 +5,21 @@ A plugin of QEMU (tests/bench/trace) writes down each instruction of the kernel
 and each address that it writes to while an operation runs. Counted are
 instructions that were executed, not what stands in the code.
 
-"own" is the machinery alone (symbols.OWN), "all" has the kernel's functions
-that it calls as well. A cache line that is written counts as shared unless it
+"own" is the machinery alone (OWN), "all" has the kernel's functions that it
+calls as well. A cache line that is written counts as shared unless it
 belongs to the stack, to the current task or to this CPU's own data: what is
 left are the object, the map, other objects and the kernel's global data.
 """
 
+import bisect
 import re
-import subprocess
 from array import array
 from collections import Counter
 from statistics import median_low
 
-from kernels import ROOT, TITLES, cache, grid
+from kernels import ROOT, TITLES, BuildError, cache, grid
 
-from .kernels import BenchError, output, qemu_version, say, show
-from .symbols import OWN, Symbols, demangled
+from .kernel import output, say
 
 BEGIN, END, STORE = range(3)        # tests/bench/trace/trace.c
 MODULES = 0xFFFFFFFFA0000000        # modules and BPF programs: not of the kernel itself
@@ -28,182 +27,176 @@ STACK = 16384                       # the size of a stack, and how it is aligned
 LINE = 64
 PER_CPU_ROOM = 65536                # behind the kernel's own per-CPU data: what is allocated at run time
 ALLOCATES = re.compile(r"^_*(kmalloc_nolock|kmalloc|kmem_cache_alloc\w*)(_node)?(_noprof)?$")
+# What belongs to the machinery itself: in the C kernel by its name, in the
+# Rust kernel every Rust function as well, with the C wrappers it calls.
+OWN = re.compile(r"^(_R|rust_helper_|(__)?bpf_(async|timer|wq)_)")
+COLUMNS = {"locked_own": "locked, own", "locked": "locked, all", "lines_own": "lines, own",
+           "lines": "lines, all", "allocations": "allocations", "own": "instructions, own"}
 
 
-def plugin():
-    """Built for the QEMU that is there, or None when it takes no plugins."""
-    if "-plugin" not in output(["qemu-system-x86_64", "-help"], "run 'make setup'"):
-        return None
-    major, minor = (int(n) for n in qemu_version().split("."))
+class Symbols:
+    """The kernel's functions: where they are, and their instructions."""
+
+    def __init__(self, kernel):
+        self.kernel, self.all, self.functions = kernel, {}, []
+        for line in kernel.symbols("-n", kernel.vmlinux):
+            address, kind, name = line.split(maxsplit=2)
+            self.all[name] = int(address, 16)
+            if kind in "tTwW":
+                self.functions.append((int(address, 16), name))
+
+    def at(self, address):
+        """(name, address) of the function there."""
+        i = bisect.bisect_right(self.functions, address, key=lambda function: function[0]) - 1
+        return self.functions[i][::-1] if i >= 0 else ("?", 0)
+
+    def instructions(self, names):
+        """{address: text} of these functions."""
+        found, names = {}, sorted(names)
+        for first in range(0, len(names), 200):     # as one argument has a limit
+            text = self.kernel.llvm("llvm-objdump", "-d", "--no-show-raw-insn", self.kernel.vmlinux,
+                                    "--disassemble-symbols=" + ",".join(names[first:first + 200]))
+            for address, instruction in re.findall(r"^\s*([0-9a-f]+):\s+(\S.*)$", text, re.M):
+                found[int(address, 16)] = instruction
+        return found
+
+
+def plugin(qemu):
+    """Built for this version of QEMU."""
+    version = tuple(int(n) for n in qemu.split("."))
     # The oldest version of the interface that has what this QEMU's functions take.
-    api = 1 if major < 9 else 2 if (major, minor) == (9, 0) else 3
+    api = 1 if version < (9, 0) else 2 if version == (9, 0) else 3
     built = cache() / "bench" / f"trace-{api}.so"
     built.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["gcc", f"-DAPI={api}", "-O2", "-Wall", "-Wno-unused-parameter", "-shared", "-fPIC",
-                           "-fvisibility=hidden", ROOT / "tests/bench/trace/trace.c", "-o", f"{built}.tmp"],
-                          capture_output=True, text=True, check=False)
-    if done.returncode:
-        show(done.stderr)
-        raise BenchError("the plugin that traces cannot be built; fix what it says and run it again")
+    output(["gcc", f"-DAPI={api}", "-O2", "-Wall", "-Wno-unused-parameter", "-shared", "-fPIC",
+            "-fvisibility=hidden", ROOT / "tests/bench/trace/trace.c", "-o", f"{built}.tmp"],
+           failed="the plugin that traces cannot be built; fix what it says and run it again")
     built.with_name(built.name + ".tmp").replace(built)
     return built
 
 
-def windows(words):
-    """The words between each BEGIN and END."""
-    begin = None
-    for i, word in enumerate(words):
-        if word == BEGIN and (i == 0 or words[i - 1] != STORE):
-            begin = i + 1
-        elif word == END and words[i - 1] != STORE:
-            if begin is None:
-                raise BenchError("the trace has an end without a beginning; run it again")
-            yield words[begin:i]
-            begin = None
-
-
-def sample(words):
-    """[(address of the instruction, [addresses it wrote to])] of the kernel itself."""
-    executed, i = [], 0
-    while i < len(words):
-        if words[i] == STORE:
-            if executed and executed[-1] is not None:
-                executed[-1][1].append(words[i + 1])
-            i += 2
-            continue
-        executed.append((words[i], []) if words[i] < MODULES else None)
-        i += 1
-    return [each for each in executed if each]
-
-
-def typical(samples):
-    """The sample of median length: some were hit by the kernel's tick."""
-    middle = median_low(len(each) for each in samples)
-    return next(each for each in samples if len(each) == middle)
+def samples(words):
+    """For each run of an operation: [(address of the instruction, [addresses it wrote to])] of the kernel itself."""
+    sample, words = None, iter(words)
+    for word in words:
+        if word == STORE:
+            address = next(words, None)
+            if sample:
+                sample[-1][1].append(address)
+        elif word == BEGIN:
+            sample = []
+        elif word != END:
+            if sample is not None:
+                sample.append((word, []))
+        elif sample is None:
+            raise BuildError("the trace has an end without a beginning; run it again")
+        else:
+            yield [each for each in sample if each[0] < MODULES]
+            sample = None
 
 
 def runs(rows, words):
-    """{operation: sample}, and the current task as a range of addresses."""
-    task, samples, parts = range(0), {}, windows(words)
-    for kind, *fields in rows:
+    """{operation: sample}, and the current task as a range of addresses; the rows are what the benchmark printed."""
+    task, operations, all_samples = range(0), {}, samples(words)
+    for kind, name, number in rows:
         if kind == "task":
-            task = range(int(fields[0]), int(fields[0]) + int(fields[1]))
+            task = range(int(name), int(name) + int(number))
             continue
-        name, number = fields[0], int(fields[1])
-        found = [next(parts, None) for _ in range(number)]
+        found = [next(all_samples, None) for _ in range(int(number))]
         if None in found:
-            raise BenchError(f"the trace ends within '{name}'; run it again")
+            raise BuildError(f"the trace ends within '{name}'; run it again")
         if name != "-":
-            samples[name] = typical([sample(part) for part in found])
-    if next(parts, None) is not None:
-        raise BenchError("the trace has more in it than was run; run it again")
-    return samples, task
+            # The sample of median length: some were hit by the kernel's tick.
+            middle = median_low(len(sample) for sample in found)
+            operations[name] = next(sample for sample in found if len(sample) == middle)
+    if next(all_samples, None) is not None:
+        raise BuildError("the trace has more in it than was run; run it again")
+    return operations, task
 
 
-class Kinds:
-    """Which memory no other CPU uses: stacks, the task, this CPU's data."""
+class Private:
+    """The memory that no other CPU uses: stacks, the task, this CPU's data."""
 
-    def __init__(self, samples, text, symbols, task):
-        self.task, self.stacks, offset = task, set(), None
-        for each in samples:
-            for address, stores in each:
+    def __init__(self, operations, text, symbols, task):
+        self.task, self.stacks, self.per_cpu = task, set(), range(0)
+        for sample in operations:
+            for address, stores in sample:
                 what = text.get(address, "")
                 for store in stores:
                     if what.startswith(("push", "call")):
                         self.stacks.add(store // STACK)
-                    elif offset is None and (found := re.search(r"%gs:(-?0x[0-9a-f]+)\(%rip\)", what)):
+                    elif not self.per_cpu and (found := re.search(r"%gs:(-?0x[0-9a-f]+)\(%rip\)", what)):
                         following = min(a for a in text if a > address)
-                        offset = store - ((following + int(found.group(1), 16)) & (2**64 - 1))
-        start, end = symbols.all["__per_cpu_start"], symbols.all["__per_cpu_end"]
-        self.per_cpu = range(0) if offset is None else range(start + offset, end + offset + PER_CPU_ROOM)
+                        offset = store - ((following + int(found[1], 16)) & (2**64 - 1))
+                        self.per_cpu = range(symbols.all["__per_cpu_start"] + offset,
+                                             symbols.all["__per_cpu_end"] + offset + PER_CPU_ROOM)
 
-    def shared(self, address):
-        return not (address // STACK in self.stacks or address in self.task or address in self.per_cpu)
-
-
-def is_locked(text):
-    """Also xchg with memory, which needs no prefix for it."""
-    return text.startswith("lock") or (text.startswith("xchg") and "(" in text)
+    def __contains__(self, address):
+        return address // STACK in self.stacks or address in self.task or address in self.per_cpu
 
 
-def profile(each, text, symbols, kinds):
-    """The numbers of one operation."""
-    functions = Counter()
-    found = {"instructions": 0, "own": 0, "locked": 0, "locked_own": 0, "allocations": 0}
-    lines, own_lines, before = set(), set(), ""
-    for address, stores in each:
+def profile(sample, text, symbols, private):
+    """The numbers of one operation, and how many instructions are in which function."""
+    found = dict.fromkeys(("instructions", *COLUMNS), 0)
+    functions, lines, own_lines, before = Counter(), set(), set(), ""
+    for address, stores in sample:
         name, start = symbols.at(address)
         own = bool(OWN.match(name))
+        # Also xchg with memory, which needs no prefix for it.
+        locked = bool(re.match(r"lock|xchg.*\(", text.get(address, "")))
         functions[name] += 1
         found["instructions"] += 1
         found["own"] += own
-        if is_locked(text.get(address, "")):
-            found["locked"] += 1
-            found["locked_own"] += own
+        found["locked"] += locked
+        found["locked_own"] += locked and own
         # An allocator that calls another is one allocation.
-        if address == start and ALLOCATES.match(name) and not ALLOCATES.match(before):
-            found["allocations"] += 1
+        found["allocations"] += bool(address == start and ALLOCATES.match(name) and not ALLOCATES.match(before))
         before = name
-        written = {store // LINE for store in stores if kinds.shared(store)}
+        written = {store // LINE for store in stores if store not in private}
         lines |= written
         own_lines |= written if own else set()
-    return {**found, "lines": len(lines), "lines_own": len(own_lines)}, functions
+    found.update(lines=len(lines), lines_own=len(own_lines))
+    return found, functions
 
 
-def analyse(rows, words, kernel):
-    samples, task = runs(rows, words)
+def measure(kernel, built):
+    path = kernel.out / "trace.bin"
+    rows = kernel.boot("trace", ["trace"], "--qemu", f"-plugin {built},out={path}")
+    data = path.read_bytes()
+    path.unlink()
+    words = array("Q", data[:len(data) // 8 * 8])
+    say(f"{kernel.label}: traced, {len(words)} words")
+
+    operations, task = runs(rows, words)
     symbols = Symbols(kernel)
-    names = {symbols.at(address)[0] for each in samples.values() for address, _ in each}
-    text, plain = symbols.instructions(names), demangled(names, kernel)
-    kinds = Kinds(samples.values(), text, symbols, task)
+    names = {symbols.at(address)[0] for sample in operations.values() for address, _ in sample}
+    # How Rust writes them.
+    plain = dict(zip(names, kernel.llvm("llvm-cxxfilt", *names).splitlines()))
+    text = symbols.instructions(names)
+    private = Private(operations.values(), text, symbols, task)
     results = {}
-    for name, each in samples.items():
-        results[name], functions = profile(each, text, symbols, kinds)
+    for name, sample in operations.items():
+        results[name], functions = profile(sample, text, symbols, private)
         results[name]["functions"] = {plain[function]: count for function, count in functions.most_common()}
     return results
 
 
-def measure(kernel, built):
-    folder = cache() / "bench" / kernel.label
-    path = folder / "trace.bin"
-    rows = kernel.boot("trace", ["trace"], qemu=[f"-plugin {built},out={path}"])
-    words = array("Q")
-    data = path.read_bytes()
-    path.unlink()
-    words.frombytes(data[:len(data) // 8 * 8])
-    say(f"{kernel.label}: traced, {len(words)} words")
-    return analyse(rows, words, kernel)
-
-
-def collect(kernels):
-    """{operation: {impl: {...}}}, or None with a word when QEMU cannot."""
-    built = plugin()
-    if not built:
-        say("this QEMU takes no plugins: locked instructions and cache lines are not counted")
-        return None
-    columns = {kernel.impl: measure(kernel, built) for kernel in kernels}
-    return {name: {impl: results[name] for impl, results in columns.items()}
-            for name in next(iter(columns.values()))}
-
-
-COLUMNS = (("locked_own", "locked, own"), ("locked", "locked, all"), ("lines_own", "lines, own"),
-           ("lines", "lines, all"), ("allocations", "allocations"), ("own", "instructions, own"))
-
-
 def render(operations, impls):
-    rows = [["operation, " + "/".join(TITLES[impl] for impl in impls), *(title for _, title in COLUMNS)]]
-    rows += [[name, *("/".join(str(op[impl][key]) for impl in impls) for key, _ in COLUMNS)]
+    rows = [["operation, " + "/".join(TITLES[impl] for impl in impls), *COLUMNS.values()]]
+    rows += [[name, *("/".join(str(op[impl][key]) for impl in impls) for key in COLUMNS)]
              for name, op in operations.items()]
     return ("Executed in one operation: locked instructions, shared cache lines written, allocations; in the\n"
             "machinery's own code, and with all of the kernel that it calls\n"
             + grid(rows, range(1, len(COLUMNS) + 1)))
 
 
-def render_profile(operations, name, impls):
-    """Which functions the instructions of an operation are in."""
-    rows = [["function", *(TITLES[impl] for impl in impls)]]
-    counts = {impl: operations[name][impl]["functions"] for impl in impls}
-    names = dict.fromkeys(function for impl in impls for function in counts[impl])
-    rows += [[function, *(str(counts[impl].get(function, 0)) for impl in impls)] for function in names]
-    rows.append(["together", *(str(operations[name][impl]["instructions"]) for impl in impls)])
-    return f"{name}: instructions in each function\n" + grid(rows, range(1, len(impls) + 1))
+def trace(kernels, _):
+    """As in parts.py; nothing, with a word, when QEMU cannot."""
+    if "-plugin" not in output(["qemu-system-x86_64", "-help"]):
+        say("this QEMU takes no plugins: locked instructions and cache lines are not counted")
+        return {"trace": None}, "", []
+    built = plugin(kernels[0].environment["qemu"])
+    columns = {kernel.impl: measure(kernel, built) for kernel in kernels}
+    operations = {name: {impl: results[name] for impl, results in columns.items()}
+                  for name in next(iter(columns.values()))}
+    return {"trace": operations}, render(operations, [*columns]), []
