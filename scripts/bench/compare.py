@@ -25,19 +25,6 @@ TRACED = {"locked_own": "locked instructions of its own", "locked": "locked inst
           "lines": "shared cache lines written", "allocations": "allocations"}
 
 
-def load_baseline(path):
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        environment, operations = data["environment"], data["operations"]
-        if not operations or not all(isinstance(count, int) for count in operations.values()):
-            raise ValueError("no counts in it")
-    except FileNotFoundError:
-        raise BuildError(f"there is no baseline {path}; make one with {RENEW}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BuildError(f"{path} is no baseline ({error}); restore it, or renew it with {RENEW}") from None
-    return environment, operations
-
-
 def save_baseline(path, environment, results):
     write_json(path, {"environment": environment,
                       "operations": {name: result["rust"]["median"] for name, result in results.items()}})
@@ -45,7 +32,15 @@ def save_baseline(path, environment, results):
 
 def verdict(path, environment, results):
     """(exit status, lines to print) of the counts of the Rust kernel."""
-    then, baseline = load_baseline(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        then, baseline = data["environment"], data["operations"]
+        if not baseline or not all(isinstance(count, int) for count in baseline.values()):
+            raise ValueError("no counts in it")
+    except FileNotFoundError:
+        raise BuildError(f"there is no baseline {path}; make one with {RENEW}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(f"{path} is no baseline ({error}); restore it, or renew it with {RENEW}") from None
     other = [f"{name} {then.get(name, 'unknown')} -> {environment.get(name, 'unknown')}"
              for name in sorted({*then, *environment}) if then.get(name) != environment.get(name)]
     worse, better = [], []

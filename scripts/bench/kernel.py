@@ -59,8 +59,8 @@ class BenchKernel(Kernel):
                    f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.release}'}",
                    f"ROOT={cache() / f'root-{self.arch}'}"]
         with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, env={**os.environ, "ARCH": self.arch}, stderr=subprocess.STDOUT,
-                                  stdin=subprocess.DEVNULL, check=False)
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                                  env={**os.environ, "ARCH": self.arch}, check=False)
         if done.returncode:
             show(log.read_text(encoding="utf-8", errors="replace"))
             raise BuildError(f"building the benchmark for {self.label} failed, the log is {log}; "

@@ -52,13 +52,10 @@ class Symbols:
 
     def instructions(self, names):
         """{address: text} of these functions."""
-        found, names = {}, sorted(names)
-        for first in range(0, len(names), 200):     # as one argument has a limit
-            text = self.kernel.llvm("llvm-objdump", "-d", "--no-show-raw-insn", self.kernel.vmlinux,
-                                    "--disassemble-symbols=" + ",".join(names[first:first + 200]))
-            for address, instruction in re.findall(r"^\s*([0-9a-f]+):\s+(\S.*)$", text, re.M):
-                found[int(address, 16)] = instruction
-        return found
+        text = self.kernel.llvm("llvm-objdump", "-d", "--no-show-raw-insn", self.kernel.vmlinux,
+                                *(f"--disassemble-symbols={name}" for name in names))
+        return {int(address, 16): instruction for address, instruction
+                in re.findall(r"^\s*([0-9a-f]+):\s+(\S.*)$", text, re.M)}
 
 
 def plugin(qemu):
@@ -85,14 +82,13 @@ def samples(words):
                 sample[-1][1].append(address)
         elif word == BEGIN:
             sample = []
-        elif word != END:
-            if sample is not None:
-                sample.append((word, []))
-        elif sample is None:
-            raise BuildError("the trace has an end without a beginning; run it again")
-        else:
+        elif word == END:
+            if sample is None:
+                raise BuildError("the trace has an end without a beginning; run it again")
             yield [each for each in sample if each[0] < MODULES]
             sample = None
+        elif sample is not None:
+            sample.append((word, []))
 
 
 def runs(rows, words):
@@ -137,7 +133,7 @@ class Private:
 
 def profile(sample, text, symbols, private):
     """The numbers of one operation, and how many instructions are in which function."""
-    found = dict.fromkeys(("instructions", *COLUMNS), 0)
+    found = {"instructions": len(sample), **dict.fromkeys(COLUMNS, 0)}
     functions, lines, own_lines, before = Counter(), set(), set(), ""
     for address, stores in sample:
         name, start = symbols.at(address)
@@ -145,7 +141,6 @@ def profile(sample, text, symbols, private):
         # Also xchg with memory, which needs no prefix for it.
         locked = bool(re.match(r"lock|xchg.*\(", text.get(address, "")))
         functions[name] += 1
-        found["instructions"] += 1
         found["own"] += own
         found["locked"] += locked
         found["locked_own"] += locked and own
@@ -155,8 +150,7 @@ def profile(sample, text, symbols, private):
         written = {store // LINE for store in stores if store not in private}
         lines |= written
         own_lines |= written if own else set()
-    found.update(lines=len(lines), lines_own=len(own_lines))
-    return found, functions
+    return {**found, "lines": len(lines), "lines_own": len(own_lines)}, functions
 
 
 def measure(kernel, built):
