@@ -2,11 +2,10 @@
 """Which kernel is meant: its build folder, checked. And what the commands in Python share: the cache, how they end."""
 
 import argparse
-import contextlib
-import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ SCRIPTS = Path(__file__).resolve().parent
 ROOT = SCRIPTS.parent
 # What each is stands in config/.
 FLAVORS = ("plain", "debug", "kcsan", "rt", "cfi", "up")
-SLOW = ("debug", "kcsan", "rt")         # they check what they do
+SLOW, SLOWNESS = ("debug", "kcsan", "rt"), 4    # they check what they do, and are that much slower
 IMAGES = {"x86_64": "arch/x86/boot/bzImage", "arm64": "arch/arm64/boot/Image"}
 TITLES = {"c": "C", "rust": "Rust"}
 
@@ -49,10 +48,6 @@ def words(args):
     return [word for word in (args.flavor, args.arch) if word not in ("plain", "x86_64")]
 
 
-def is_slow(args):
-    return args.flavor in SLOW or args.arch != "x86_64"
-
-
 def grid(rows, right=()):
     """Rows of text as a table; the columns with these numbers end at their right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -84,15 +79,15 @@ class Kernel:
 
     def __init__(self, impl, args):
         self.impl, self.arch = impl, args.arch
+        self.slowness = SLOWNESS if args.flavor in SLOW or args.arch != "x86_64" else 1
         given, suffix = getattr(args, f"kernel_{impl}"), "".join(f"-{word}" for word in words(args))
-        names = re.compile(rf"7\.3(?:\.(\d+))?-{impl}{suffix}")
-        found = [(int(match[1] or 0), path) for path in (cache() / "build").glob("*")
-                 if (match := names.fullmatch(path.name))]
-        hint = f"give its build folder with --kernel-{impl}" if given else "run '" + " ".join(
-            ["make kernel", f"IMPL={impl}", *(f"{name}={word}" for name, word, usual in (
-                ("FLAVOR", args.flavor, "plain"), ("ARCH", args.arch, "x86_64")) if word != usual)]) + "' first"
+        usual, builds = re.compile(rf"7\.3(?:\.(\d+))?-{impl}{suffix}"), cache() / "build"
+        hint = f"give its build folder with --kernel-{impl}" if given else f"run 'make kernel IMPL={impl}" + (
+            f" FLAVOR={args.flavor}" if args.flavor != "plain" else "") + (
+            f" ARCH={args.arch}" if args.arch != "x86_64" else "") + "' first"
+        found = [(int(match[1] or 0), path) for path in builds.glob("*") if (match := usual.fullmatch(path.name))]
         if not given and not found:
-            raise BuildError(f"no {impl} kernel 7.3 in {cache() / 'build'}; {hint}")
+            raise BuildError(f"no {impl} kernel 7.3 in {builds}; {hint}")
         self.folder = Path(given or max(found)[1]).resolve()
         if self.folder.name in ("bzImage", "Image"):
             self.folder = self.folder.parents[3]
@@ -108,7 +103,7 @@ class Kernel:
                              f"is {switch or 'not set'}; {hint}")
         self.release = (self.folder / "include/config/kernel.release").read_text(encoding="utf-8").strip()
         # kernel.sh writes this file when a build has ended well.
-        in_cache = self.folder.parent == cache() / "build"
+        in_cache = self.folder.parent == builds
         if in_cache and not (self.folder / ".bpf-async-built").exists():
             raise BuildError(f"no {impl} kernel: what was begun in {self.folder} has not been built to its end; {hint}")
         # The source it was built from: kbuild leaves a link to it.
@@ -117,24 +112,16 @@ class Kernel:
             raise BuildError(f"{self.tree} is no kernel source; {hint}")
         self.label = self.folder.name if in_cache else f"{self.release}-{impl}{suffix}"
         # Neither from a tree of the user's, nor with other options.
-        self.usual = bool(names.fullmatch(self.folder.name))
+        self.usual = bool(usual.fullmatch(self.folder.name))
 
 
-@contextlib.contextmanager
-def locked(folder, waiting):
-    """Two runs in one folder would spoil each other; waiting() says that it is waited for."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def run(main, *errors):
     """The exit status of main(argv); 2 for one of the errors, which say what to do."""
+    signal.signal(signal.SIGTERM, interrupted)       # a virtual machine must end with us
     try:
         return main(sys.argv[1:])
     except errors as error:

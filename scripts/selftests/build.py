@@ -2,20 +2,18 @@
 """Build the chosen selftests for one kernel, and say what was built from what."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from kernels import ROOT, SCRIPTS, BuildError, Kernel, cache, commit, locked
+from kernels import SCRIPTS, BuildError, Kernel, cache, commit
 
 from . import catalog
-
-
-def say(text):
-    print(f"selftests: {text}", file=sys.stderr, flush=True)
 
 
 class Tests(Kernel):
@@ -26,83 +24,84 @@ class Tests(Kernel):
         self.commit = commit()          # before it runs: work may go on meanwhile
         self.out = cache() / "selftests" / self.label
         # Trees of one version can differ: each has its own bpftool and libbpf.
-        self.tools = cache() / "selftests" / "-".join(
-            ("tools", self.tree.name, hashlib.sha256(f"{self.tree}\n".encode()).hexdigest()[:8]))
+        digest = hashlib.sha256(f"{self.tree}\n".encode()).hexdigest()
+        self.tools = cache() / "selftests" / f"tools-{self.tree.name}-{digest[:8]}"
 
     def say(self, text):
-        say(f"{self.label}: {text}")
+        print(f"selftests: {self.label}: {text}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def locked(self, folder):
+        """Two runs in one folder would spoil each other."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say("waiting for another run")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextlib.contextmanager
     def built(self):
         """(what is left out and why, the generated tests.h), and the folder is ours."""
-        with locked(self.out, lambda: self.say("waiting for another run")):
-            with locked(self.tools, lambda: self.say("waiting for another run")):
-                found = build(self)
-            yield found
+        names, absent = catalog.files(self.tree)
+        if not names:
+            raise BuildError(f"{self.tree} has no selftests of BPF; is it a whole kernel source?")
+        with self.locked(self.out):
+            with self.locked(self.tools):
+                self.build(names)
+            yield absent, (self.out / "prog_tests/tests.h").read_text(encoding="utf-8")
+
+    def build(self, names):
+        log = cache() / "logs" / f"selftests-{self.label}.build.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        env = {**os.environ, "SRC": str(self.tree), "KERNEL": str(self.folder), "OUT": str(self.out),
+               "TOOLDIR": str(self.tools), "TESTS": " ".join(names), "ARCH": self.arch, "OWN": str(catalog.OWN / "bpf")}
+        # The compilers are chosen where the kernel's are.
+        command = ["nice", SCRIPTS / "kmake.sh", f"-j{os.cpu_count()}", "-f", SCRIPTS / "selftests/build.mk",
+                   f"ROOT={cache() / f'root-{self.arch}'}", "all"]
+        said = time.monotonic()
+        with log.open("w", encoding="utf-8") as out, \
+             subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace") as make:
+            try:
+                for line in make.stdout:
+                    out.write(line)
+                    # Enough to see that it lives.
+                    if re.match("(tools|gen|bpf|test|helper|link|module): ", line) and time.monotonic() > said + 2:
+                        said = time.monotonic()
+                        self.say(f"building {line.rstrip()}")
+            except BaseException:
+                make.terminate()
+                raise
+        if make.returncode:
+            lines = log.read_text(encoding="utf-8").splitlines()[-300:]
+            for line in ([line for line in lines if re.search(r"error:|Error |\*\*\*|No such file|not found", line)]
+                         or lines)[:10]:
+                self.say(line)
+            raise BuildError(f"the selftests for {self.folder.name} did not build; the whole log is {log}")
 
     def provenance(self):
         """What was built from what, for people."""
-        config = self.config
+        def option(name, default=""):
+            return self.config.get(f"CONFIG_{name}", default)
 
-        def version(key):
-            digits = config.get(key, "")
-            if not digits.isdigit() or int(digits) == 0:
-                return digits
-            number = int(digits)
-            return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
-
-        rust = config.get("CONFIG_RUSTC_VERSION_TEXT", "none")
-        bindgen = config.get("CONFIG_BINDGEN_VERSION_TEXT")
-        home = os.path.expanduser("~/")
+        linker = option("LLD_VERSION", "0")
+        linker = int(linker if linker != "0" else option("LD_VERSION", "0"))
+        bindgen, tree, home = option("BINDGEN_VERSION_TEXT"), self.tree, Path.home()
+        if tree.is_relative_to(home):
+            tree = "~" / tree.relative_to(home)
+        debugging = [name for name in ("KASAN", "PROVE_LOCKING", "DEBUG_OBJECTS", "KCSAN") if option(name)]
         return {
             "kernel": self.release,
-            "source": f"Linux {self.release.split('-')[0]}, {re.sub('^' + re.escape(home), '~/', str(self.tree))}",
-            "switch": f"CONFIG_BPF_ASYNC_RUST={config.get('CONFIG_BPF_ASYNC_RUST', 'n')}",
-            "C compiler": f"{config.get('CONFIG_CC_VERSION_TEXT', '?')}, linker "
-                          f"{version('CONFIG_LLD_VERSION') or version('CONFIG_LD_VERSION')}",
-            "Rust": rust + (f", {bindgen}" if bindgen else "")
-                    + (", inline helpers" if config.get("CONFIG_RUST_INLINE_HELPERS") else ""),
-            "pahole": config.get("CONFIG_PAHOLE_VERSION", "?"),
-            "debugging": ", ".join(key[7:] for key in ("CONFIG_KASAN", "CONFIG_PROVE_LOCKING",
-                                                       "CONFIG_DEBUG_OBJECTS", "CONFIG_KCSAN")
-                                   if config.get(key)) or "none",
+            "source": f"Linux {self.release.split('-')[0]}, {tree}",
+            "switch": f"CONFIG_BPF_ASYNC_RUST={option('BPF_ASYNC_RUST', 'n')}",
+            "C compiler": f"{option('CC_VERSION_TEXT', '?')}, linker "
+                          f"{linker // 10000}.{linker // 100 % 100}.{linker % 100}",
+            "Rust": option("RUSTC_VERSION_TEXT", "none") + (f", {bindgen}" if bindgen else "")
+                    + (", inline helpers" if option("RUST_INLINE_HELPERS") else ""),
+            "pahole": option("PAHOLE_VERSION", "?"),
+            "debugging": ", ".join(debugging) or "none",
             "repository": self.commit,
         }
-
-
-def build(tests):
-    """({left out: reason}, tests.h)"""
-    names, absent = catalog.files(tests.tree)
-    if not names:
-        raise BuildError(f"{tests.tree} has no selftests of BPF; is it a whole kernel source?")
-    log = cache() / "logs" / f"selftests-{tests.label}.build.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    env = dict(os.environ, SRC=str(tests.tree), KERNEL=str(tests.folder), OUT=str(tests.out),
-               TOOLDIR=str(tests.tools), TESTS=" ".join(names), ARCH=tests.arch, OWN=str(catalog.OWN / "bpf"))
-    # The compilers are chosen where the kernel's are.
-    command = ["nice", SCRIPTS / "kmake.sh", f"-j{os.cpu_count()}", "-f", SCRIPTS / "selftests/build.mk",
-               f"ROOT={cache() / f'root-{tests.arch}'}", "all"]
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, errors="replace")
-        last, said = [], time.monotonic()
-        try:
-            for line in process.stdout:
-                out.write(line)
-                last = [*last, line.rstrip()][-300:]
-                if match := re.match(r"(tools|gen|bpf|test|helper|link|module): (.*)", line):
-                    if time.monotonic() < said + 2:      # enough to see that it lives
-                        continue
-                    said = time.monotonic()
-                    tests.say(f"building {match.group(1)}: {match.group(2)}")
-        except BaseException:
-            process.terminate()
-            raise
-        finally:
-            process.wait()
-    if process.returncode:
-        wrong = [line for line in last if re.search(r"error:|Error |\*\*\*|No such file|not found", line)]
-        for line in (wrong or last)[:10]:
-            tests.say(line)
-        raise BuildError(f"the selftests for {tests.folder.name} did not build; the whole log is {log}")
-    return absent, (tests.out / "prog_tests/tests.h").read_text(encoding="utf-8")

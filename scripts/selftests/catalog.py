@@ -4,22 +4,22 @@
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
+
+from kernels import ROOT
 
 # Files of tools/testing/selftests/bpf/prog_tests (verifier_async_cb_context
 # is one line of verifier.c there; build.mk wraps it).
+WRAPPED = "verifier_async_cb_context"
 FILES = (
     "timer", "timer_crash", "timer_lockup", "timer_mim", "timer_start_deadlock",
     "timer_start_delete_race", "wq", "free_timer", "rhash_timer",
-    "async_stack_depth", "verifier_async_cb_context", "test_struct_ops_assoc",
-    "ksock_wq",
+    "async_stack_depth", WRAPPED, "test_struct_ops_assoc", "ksock_wq",
 )
 # Only these subtests of a test are ours.
 SUBTESTS = {"struct_ops_assoc": "st_ops_assoc_in_timer*"}
 
 LIMIT = 60                # seconds for one test
 LIMITS = {"timer_stress": 120, "timer_stress_async_cancel": 120}
-SLOW_FACTOR = 4           # a kernel that checks what it does is that much slower
 
 # Tests that decide by chance: how often they are run at most, and the result
 # that is no decision. timer_lockup gives up when the race it needs has not
@@ -32,7 +32,6 @@ SLOW_FACTOR = 4           # a kernel that checks what it does is that much slowe
 ATTEMPTS = {"timer_lockup": (10, "SKIP")}
 ATTEMPTS |= dict.fromkeys(("timer", "timer_mim", "timer_async_cancel", "timer_interrupt", "rhash_timer", "wq"),
                           (3, "FAIL"))
-NEEDS_PMU = re.compile(r"timer_stress_nmi_")
 NEEDS_CPUS = ("timer_lockup",)
 
 # What C does not have on a kernel of this flavor, by the words of a test that fails for it.
@@ -44,19 +43,18 @@ C_LACKS = {
 SAMPLE = "rust_bpf_async.ko"
 
 # Ours: one may wait for as many turns as its host has in minutes, and is only ended when it hangs.
-OWN = Path(__file__).resolve().parents[2] / "tests/selftests"
+OWN = ROOT / "tests/selftests"
 OWN_LIMIT = 1800
 
 
 @dataclass(frozen=True)
 class Test:
     name: str             # as test_progs calls it
-    filter: str           # its argument -a
+    filter: str           # its argument -a, or the path of a module
     limit: int            # seconds
     attempts: int = 1
     again: str = "-"      # the result after which it is run again: SKIP or FAIL
-    needs: str = "-"      # what the machine must have: pmu, or nothing
-    own: bool = False     # of this repository: says what it does while it does it
+    kind: str = "kernel"  # what guest.sh does with it; own: says what it does while it does it; module: is loaded
     # What cases.toml says of it.
     what: str = ""
     hazard: str = ""
@@ -72,67 +70,31 @@ class Test:
 
     def line(self):
         """The line of guest.sh's plan."""
-        return "\t".join((self.name, self.filter, str(self.limit), str(self.attempts), self.again,
-                          self.needs, "own" if self.own else "-"))
-
-    def machine(self):
-        """What its boot is like: tests of the same can share one."""
-        return self.append, self.one_thread, self.cpus
+        return f"{self.kind}\t{self.name}\t{self.filter}\t{self.limit}\t{self.attempts}\t{self.again}\n"
 
 
-def groups(tests, impl):
-    """The tests of each boot. What may crash the C kernel crashes the Rust
-    kernel only by mistake, and then the next boot goes on with the next test.
-    A limit that both have is shown in a boot of its own on both."""
-    found = {}
-    for test in tests:
-        alone = test.name if test.known or (test.own_boot and impl == "c") else ""
-        found.setdefault((alone, *test.machine()), []).append(test)
-    return list(found.values())
-
-
-def own(slow=False, folder=OWN):
+def own(slowness=1):
     """The tests of this repository, in the order of the table that says what is known of them."""
-    with open(folder / "cases.toml", "rb") as file:
-        table = tomllib.load(file)
-    return [Test(name=name, filter=name, own=True, limit=OWN_LIMIT * (SLOW_FACTOR if slow else 1),
+    table = tomllib.loads((OWN / "cases.toml").read_text(encoding="utf-8"))
+    return [Test(name=name, filter=name, kind="own", limit=OWN_LIMIT * slowness,
                  **{key: tuple(value) if isinstance(value, list) else value for key, value in case.items()})
             for name, case in table.items()]
 
 
-def defined(folder=OWN):
-    """The tests that are in the sources of this repository."""
-    text = "".join(path.read_text(encoding="utf-8") for path in sorted((folder / "bpf/prog_tests").glob("*.c")))
-    return re.findall(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", text, re.M)
-
-
 def files(tree):
     """(files to build, {name: why it is left out}) for a kernel tree."""
-    folder = Path(tree) / "tools/testing/selftests/bpf"
-    have, absent = [], {}
-    for name in FILES:
-        path = folder / f"prog_tests/{name}.c"
-        if name == "verifier_async_cb_context":
-            path = folder / f"progs/{name}.c"
-        if path.is_file():
-            have.append(name)
-        else:
-            absent[name] = "not among the selftests of this kernel version"
-    return have, absent
+    folder = tree / "tools/testing/selftests/bpf"
+    have = [name for name in FILES
+            if (folder / ("progs" if name == WRAPPED else "prog_tests") / f"{name}.c").is_file()]
+    return have, {name: "not among the selftests of this kernel version" for name in FILES if name not in have}
 
 
-def tests(header, slow=False):
-    """What the generated prog_tests/tests.h defines and is the kernel's, as Test objects."""
-    factor = SLOW_FACTOR if slow else 1
-    found, ours = [], defined()
-    for name in re.findall(r"^DEFINE_TEST\((\w+)\)$", header, re.M):
-        if name in ours:
-            continue
-        found.append(Test(
-            name=name,
-            filter=f"{name}/{SUBTESTS[name]}" if name in SUBTESTS else name,
-            limit=LIMITS.get(name, LIMIT) * factor,
-            attempts=ATTEMPTS.get(name, (1, "-"))[0],
-            again=ATTEMPTS.get(name, (1, "-"))[1],
-            needs="pmu" if NEEDS_PMU.match(name) else "-"))
-    return found
+def upstream(header, kernel):
+    """What the generated prog_tests/tests.h defines and is the kernel's, and with Rust its sample module."""
+    ours = [test.name for test in own()]
+    tests = [Test(name, f"{name}/{SUBTESTS[name]}" if name in SUBTESTS else name,
+                  LIMITS.get(name, LIMIT) * kernel.slowness, *ATTEMPTS.get(name, ()))
+             for name in re.findall(r"^DEFINE_TEST\((\w+)\)$", header, re.M) if name not in ours]
+    if kernel.impl == "rust":
+        tests.append(Test(SAMPLE, str(kernel.folder / "samples/rust" / SAMPLE), LIMIT * kernel.slowness, kind="module"))
+    return tests

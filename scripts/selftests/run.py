@@ -2,20 +2,16 @@
 """Boot a kernel and run the tests in it; boot again after a crash."""
 
 import os
-import queue
+import select
 import signal
 import subprocess
-import threading
 import time
-from pathlib import Path
 
-import console as scanner
-from kernels import SCRIPTS
+from kernels import SCRIPTS, cache
 
 from . import parse
-from .catalog import SAMPLE, groups
+from .catalog import LIMIT
 
-GUEST = SCRIPTS / "selftests/guest.sh"
 BOOT_LIMIT = 300          # seconds from the start of the machine to "ready"
 GRACE = 30                # seconds over a test's own limit before the machine is stopped
 LOST = 120                # seconds that one of ours, having failed, has to end: what it waits for may be lost
@@ -25,183 +21,153 @@ class RunError(Exception):
     """Nothing could be run; the text is for the user."""
 
 
-def vm_command(kernel, console, limit, cpus, slow, append="", one_thread=False, env=()):
-    vm = os.environ.get("BPF_ASYNC_VM", str(SCRIPTS / "vm.py"))
-    return [vm, "--kernel", str(kernel), "--cpus", str(cpus),
-            "--mem", "4G" if slow else "2G", "--timeout", str(limit),
-            "--console", str(console), *(["--append", append] if append else []),
-            *(["--one-thread"] if one_thread else []), *(word for var in env for word in ("--env", var)), "--"]
+def guest_command(kernel, tests, console, args, limit=0, env=()):
+    """Runs the tests, which share a boot, in a virtual machine. args: --cpus, --append."""
+    plan = kernel.out / "plan"
+    plan.write_text("".join(test.line() for test in tests), encoding="utf-8")
+    append = " ".join(dict.fromkeys([*args.append.split(), *tests[0].append.split()]))
+    return [os.environ.get("BPF_ASYNC_VM", SCRIPTS / "vm.py"), "--kernel", kernel.image,
+            "--cpus", str(tests[0].cpus or args.cpus), "--mem", "4G" if kernel.slowness > 1 else "2G",
+            "--timeout", str(limit), "--console", console, *(["--append", append] if append else []),
+            *(["--one-thread"] if tests[0].one_thread else []), *(word for var in env for word in ("--env", var)),
+            "--", "bash", SCRIPTS / "selftests/guest.sh", kernel.out, plan]
 
 
 class Machine:
-    """One boot: gives the lines of the guest, and ends with its console."""
+    """A virtual machine, whose lines are read until it ends. If it has not by its deadline, it is `hung`, and ended."""
 
-    def __init__(self, command, log):
-        self.log = open(log, "a", encoding="utf-8")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=self.log, text=True, errors="replace", start_new_session=True)
-        self.lines = queue.Queue()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+    def __init__(self, command, seconds, stderr=None):
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+                                        start_new_session=True)
+        self.hung = False
+        self.allow(seconds)
 
-    def _read(self):
-        for line in self.process.stdout:
-            self.log.write(line)
-            self.lines.put(line)
-        self.lines.put(None)
+    def allow(self, seconds):
+        """From now on."""
+        self.deadline = time.monotonic() + seconds
 
-    def line(self, deadline):
-        """The next line, None at the end; TimeoutError when the deadline is over."""
-        try:
-            return self.lines.get(timeout=max(0, deadline - time.monotonic()))
-        except queue.Empty:
-            raise TimeoutError from None
+    def __enter__(self):
+        return self
 
-    def stop(self):
-        """End it, first asking; vm.py takes its virtual machine along."""
-        for sig, wait in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-            if self.process.poll() is not None:
-                break
-            os.killpg(self.process.pid, sig)
-            try:
-                self.process.wait(wait)
-            except subprocess.TimeoutExpired:
-                pass
-        status = self.process.wait()
-        self.reader.join(10)
+    def lines(self):
+        rest = b""
+        while select.select([self.process.stdout], [], [], max(0, self.deadline - time.monotonic()))[0]:
+            data = os.read(self.process.stdout.fileno(), 1 << 16)
+            *lines, rest = (rest + data).split(b"\n")
+            if not data and rest:
+                lines = [rest]
+            for line in lines:
+                yield line.decode(errors="replace") + "\n"
+            if not data:
+                return
+        self.hung = True
+
+    def __exit__(self, failure, *_):
+        """vm.py takes its virtual machine along."""
+        if failure or self.hung:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait()
         self.process.stdout.close()
-        self.log.close()
-        return status
+
+
+def groups(tests, impl):
+    """The tests of each boot. What may crash the C kernel crashes the Rust
+    kernel only by mistake, and then the next boot goes on with the next test.
+    A limit that both have is shown in a boot of its own on both."""
+    found = {}
+    for test in tests:
+        alone = test.name if test.known or (test.own_boot and impl == "c") else ""
+        found.setdefault((alone, test.append, test.one_thread, test.cpus), []).append(test)
+    return list(found.values())
 
 
 class Runner:
-    def __init__(self, kernel, folder, tests, logs, label, sample=None, cpus=2,
-                 slow=False, say=None, impl="rust", append="", env=(), prefix="selftests"):
-        self.kernel, self.folder, self.tests = kernel, Path(folder), tests
-        self.sample, self.cpus, self.slow = sample, cpus, slow
-        self.append, self.env = append, env
-        self.groups = groups(tests, impl) or [[]]
-        self.log = Path(logs) / f"{prefix}-{label}.log"
-        self.console = Path(logs) / f"{prefix}-{label}.console"
-        self.label, self.say = label, say or (lambda text: None)
-        self.results, self.boots = {}, 0
+    """args: --cpus, --append, --own."""
+
+    def __init__(self, kernel, tests, args):
+        self.kernel, self.tests, self.args = kernel, tests, args
+        name = f"{'regress' if args.own else 'selftests'}-{kernel.label}"
+        self.log, self.console = (cache() / "logs" / f"{name}.{kind}" for kind in ("log", "console"))
+        self.results = {}
 
     def run(self):
-        """{name: Result} for every test, and for the sample module."""
+        """{name: Result} for every test."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.log.write_text("")
         self.console.write_text("")
-        for number, group in enumerate(self.groups, 1):
-            sample = self.sample if number == len(self.groups) else None
+        for group in groups(self.tests, self.kernel.impl):
             failed = 0
-            while tests := self._left(group, sample):
+            while left := [test for test in group if test.name not in self.results]:
                 before = len(self.results)
-                self._boot(tests, sample)
+                self.boot(left)
                 failed = failed + 1 if len(self.results) == before else 0
                 if failed == 2:
-                    raise RunError(f"the {self.label} kernel did not get as far as its first test "
-                                   f"({self._last_words()}); see {self.log} and {self.console}")
+                    words = parse.last_of(self.log.read_text(errors="replace").split("\n"), "no output")
+                    raise RunError(f"the {self.kernel.label} kernel did not get as far as its first test "
+                                   f"({words}); see {self.log} and {self.console}")
         return {name: self.results[name] for name in
                 dict.fromkeys([*(test.name for test in self.tests), *self.results])}
 
-    def _left(self, group, sample):
-        """What of a group has no result yet; the sample module is None."""
-        return [test for test in [*group, *([None] if sample else [])]
-                if (test.name if test else SAMPLE) not in self.results]
-
-    def _last_words(self):
-        words = self.log.read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(words) if line.strip()), "no output")
-
-    def _boot(self, left, sample):
-        tests = [test for test in left if test]
-        plan = self.folder / "plan"
-        plan.write_text("".join(test.line() + "\n" for test in tests))
-        command = ["bash", str(GUEST), str(self.folder), str(plan)]
-        if sample:
-            command.append(str(sample))
-        # The machine's own limit is the last resort; _follow() stops it earlier.
-        limit = BOOT_LIMIT + sum((test.limit + GRACE) * (test.attempts + 1) for test in tests) + 60
-        once = self.console.with_suffix(f".boot{self.boots}")
-        self.boots += 1
-        self.say(f"{self.label}: booting, {len(left)} to run")
+    def boot(self, tests):
+        # The machine's own limit is the last resort; follow() stops it earlier.
+        limit = BOOT_LIMIT * self.kernel.slowness + sum((test.limit + GRACE) * (test.attempts + 1) for test in tests)
+        once = self.console.with_suffix(".boot")
+        env = [f"ASYNC_SECONDS={test.seconds}" for test in tests if test.seconds][:1]    # what ends by the clock
+        self.kernel.say(f"booting, {len(tests)} to run")
         stream = parse.Stream(tests)
-        words, one_thread, cpus = tests[0].machine() if tests else ("", False, 0)
-        append = " ".join(dict.fromkeys([*self.append.split(), *words.split()]))
-        machine = Machine(vm_command(self.kernel, once, limit, cpus or self.cpus, self.slow, append,
-                                     one_thread, self.env) + command, self.log)
-        try:
-            hung = self._follow(machine, stream)
-        finally:
-            status = machine.stop()
+        with self.log.open("a", encoding="utf-8") as log:
+            with Machine(guest_command(self.kernel, tests, once, self.args, limit, env),
+                         BOOT_LIMIT * self.kernel.slowness, log) as machine:
+                self.follow(machine, stream, log)
         text = once.read_text(errors="replace") if once.exists() else ""
-        with self.console.open("a", errors="replace") as out:
-            out.write(text)
+        with self.console.open("a", errors="replace") as console:
+            console.write(text)
         once.unlink(missing_ok=True)
         if stream.broken:
-            raise RunError(f"the {self.label} kernel cannot run the tests: {stream.broken}; "
-                           f"see {self.log}")
-        self._settle(stream, text, status, hung)
+            raise RunError(f"the {self.kernel.label} kernel cannot run the tests: {stream.broken}; see {self.log}")
+        self.settle(stream, parse.blame(text), machine)
 
-    def _follow(self, machine, stream):
-        """Read to the end; what hung, or an empty string."""
-        limits = {test.name: test.limit for test in stream.tests.values()}
-        own = {test.name for test in stream.tests.values() if test.own}
-        deadline = time.monotonic() + BOOT_LIMIT * (4 if self.slow else 1)
-        while True:
-            try:
-                line = machine.line(deadline)
-            except TimeoutError:
-                return stream.running or "boot"
-            if line is None:
-                return ""
+    def follow(self, machine, stream, log):
+        """Read to the end. Each mark gives the guest the time of the test that it names."""
+        for line in machine.lines():
+            log.write(line)
             words = stream.feed(line)
             if words:
-                limit = limits.get(words[1], 60) if len(words) > 1 else 60
-                deadline = time.monotonic() + limit + GRACE
-                self._progress(words, stream)
-            elif stream.running in own and parse.FAILED.match(line):
-                deadline = min(deadline, time.monotonic() + LOST * (4 if self.slow else 1))
+                test = stream.tests.get(words[1]) if len(words) > 1 else None
+                machine.allow((test.limit if test else LIMIT) + GRACE)
+                if words[0] in ("end", "leftout"):
+                    self.progress(words[1], stream)
+            elif stream.running and stream.tests[stream.running].kind == "own" and parse.FAILED.match(line):
+                machine.deadline = min(machine.deadline, time.monotonic() + LOST * self.kernel.slowness)
 
-    def _progress(self, words, stream):
-        if words[0] not in ("end", "leftout"):
-            return
-        result = stream.results[words[1]]
-        total = len(self.tests) + bool(self.sample)
-        count = len(self.results) + len(stream.results)
+    def progress(self, name, stream):
+        result, count = stream.results[name], len(self.results) + len(stream.results)
         more = f" ({result.reason})" if result.reason and result.status != "pass" else ""
-        self.say(f"{self.label} {count}/{total}: {words[1]}: {result.status}{more}")
+        self.kernel.say(f"{count}/{len(self.tests)}: {name}: {result.status}{more}")
 
-    def _settle(self, stream, text, status, hung):
+    def settle(self, stream, blamed, machine):
         """Take over what one boot gave; a test that had not ended crashed. What a
         kernel says after it has reported a fault is not taken: another boot does it."""
-        blamed = parse.blame(text, scanner.find_reports(text.replace("\r", "")))
-        reports = {}
-        for name, report in blamed:
-            reports.setdefault(name or "boot", report.first_line)
+        hung, status = machine.hung, machine.process.returncode
+        reports = dict(reversed(blamed))        # the first of each test
         if stream.running:
-            said = parse.failures(stream.lines)
-            report = reports.pop(stream.running, None) or (blamed[-1][1].first_line if blamed else None)
-            lost = "no further answer, and no report" if hung else \
-                f"the machine went away (status {status}), and no report"
-            result = parse.Result("hang" if hung and not report else "crash",
-                                  "; ".join(filter(None, [said, report or lost])), stream.attempt)
-            stream.results[stream.running] = result
-            self.say(f"{self.label}: {stream.running}: {result.status} ({result.reason})")
+            report = reports.pop(stream.running, None) or (blamed[-1][1] if blamed else None)
+            lost = "no further answer" if hung else f"the machine went away (status {status})"
+            result = stream.results[stream.running] = parse.Result("", parse.failures(stream.lines), stream.attempt)
+            self.spoil(stream.running, result, "hang" if hung and not report else "crash",
+                       report or f"{lost}, and no report")
         elif stream.last and not stream.done and not reports:
-            result = stream.results[stream.last]
-            result.status = "crash"
-            result.reason = "; ".join(filter(None, [
-                result.reason, f"the machine {'hung' if hung else 'went away'} after it (status {status}), and no report"]))
-            self.say(f"{self.label}: {stream.last}: crash ({result.reason})")
+            self.spoil(stream.last, stream.results[stream.last], "crash",
+                       f"the machine {'hung' if hung else 'went away'} after it (status {status}), and no report")
         for name, result in stream.results.items():
             self.results[name] = result
             if name in reports:
-                result.status = "crash"
-                result.reason = "; ".join(filter(None, [result.reason, reports[name]]))
-                self.say(f"{self.label}: {name}: crash ({result.reason})")
+                self.spoil(name, result, "crash", reports[name])
             if result.status == "crash":
                 break
         if "boot" in reports:
             self.results["boot"] = parse.Result("crash", reports["boot"])
+
+    def spoil(self, name, result, status, reason):
+        result.status, result.reason = status, "; ".join(filter(None, [result.reason, reason]))
+        self.kernel.say(f"{name}: {status} ({result.reason})")

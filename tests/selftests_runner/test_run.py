@@ -6,19 +6,21 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from selftests import catalog, run  # noqa: E402
+from selftests import run  # noqa: E402
+from selftests.catalog import Test  # noqa: E402
 
 # Takes vm.py's arguments and plays what the guest would print: the files
 # boot0, boot1, ... of its folder, one for each start, as a piece of shell.
 MACHINE = """#!/bin/bash
 here=$(dirname "$0")
+echo "$*" >> "$here/commands"
 while [ "$1" != -- ]; do [ "$1" = --console ] && console=$2; shift; done
-number=$(cat "$here/count" 2> /dev/null || echo 0)
-echo $((number + 1)) > "$here/count"
-cp "${*: -1}" "$here/plan$number"
+number=$(($(wc -l < "$here/commands") - 1))
+cut -f 2 "${*: -1}" | paste -s -d ' ' >> "$here/plans"
 test() {
     echo "@@begin $1 1"; echo "selftests: @@begin $1 1" >> "$console"
     [ -n "${2:-}" ] || return
@@ -27,6 +29,33 @@ test() {
 log() { echo "$*" >> "$console"; }
 . "$here/boot$number"
 """
+REST = "test b OK; test c OK; echo @@done"
+REPORT = "log 'BUG: KASAN: use-after-free in x'"
+KASAN = "BUG: KASAN: use-after-free in x"
+PASS = ("pass", "")
+GONE = ("crash", "the machine went away after it (status 99), and no report")
+
+# What each boot does, and what of a, b and c comes of it.
+BOOTS = {
+    "one boot": (["test a OK; test b OK; test c SKIP; echo @@done"], PASS, PASS, ("skip", "")),
+    "crash": (["test a OK; test b; log 'Kernel panic - not syncing: sorry'; exit 99", "test c OK; echo @@done"],
+              PASS, ("crash", "Kernel panic - not syncing: sorry"), PASS),
+    "crash without a word": (["test a; exit 99", REST],
+                             ("crash", "the machine went away (status 99), and no report"), PASS, PASS),
+    "what was said before a crash": (["test a; echo 'a:FAIL:x unexpected x: got FALSE'; " + REPORT, REST],
+                                     ("crash", f"x: got FALSE; {KASAN}"), PASS, PASS),
+    # What follows it in that boot does not count.
+    "report in a test that passes": ([f"test a OK; test b OK; {REPORT}; test c OK; exit 99", "test c SKIP; echo @@done"],
+                                     PASS, ("crash", KASAN), ("skip", "")),
+    "report before any test": ([f"{REPORT}; test a OK; {REST}"], PASS, PASS, PASS, ("crash", KASAN)),
+    # In a grace period, say.
+    "end between tests": (["test a OK; exit 99", REST], GONE, PASS, PASS),
+    "end without done": (["test a OK; test b OK; test c OK; exit 99"], PASS, PASS, GONE),
+    "boot that fails once": (["exit 124", f"test a OK; {REST}"], PASS, PASS, PASS),
+    "hang": (["test a; sleep 1000", REST], ("hang", "no further answer, and no report"), PASS, PASS),
+    "lost, after a failure": (["test b; echo b:FAIL:y; sleep 1000", f"test a OK; test c OK; echo @@done"],
+                              PASS, ("hang", "b:FAIL:y; no further answer, and no report"), PASS),
+}
 
 
 class Boots(unittest.TestCase):
@@ -37,80 +66,47 @@ class Boots(unittest.TestCase):
         machine = self.folder / "machine"
         machine.write_text(MACHINE)
         machine.chmod(0o755)
-        patch = mock.patch.dict(os.environ, BPF_ASYNC_VM=str(machine))
-        patch.start()
-        self.addCleanup(patch.stop)
+        for patch in (mock.patch.dict(os.environ, BPF_ASYNC_VM=str(machine), BPF_ASYNC_CACHE=folder.name),
+                      mock.patch.multiple(run, GRACE=0, LOST=1)):
+            patch.start()
+            self.addCleanup(patch.stop)
 
-    def run_boots(self, *boots, names=("a", "b", "c"), limits=(), sample=None):
+    def boot(self, boots, tests, impl="rust"):
+        for old in ("commands", "plans"):
+            (self.folder / old).unlink(missing_ok=True)
         for number, text in enumerate(boots):
             (self.folder / f"boot{number}").write_text(text)
-        tests = [catalog.Test(name, name, dict(limits).get(name, 600)) for name in names]
-        runner = run.Runner("bzImage", self.folder, tests, self.folder / "logs", "x", sample)
-        results = runner.run()
-        self.assertEqual(runner.boots, len(boots))
+        kernel = SimpleNamespace(impl=impl, label="x", image="bzImage", out=self.folder, slowness=1, say=lambda _: None)
+        args = SimpleNamespace(cpus=2, append="quiet", own=True)
+        results = run.Runner(kernel, tests, args).run()
+        self.plans = (self.folder / "plans").read_text().splitlines()
+        self.assertEqual(len(self.plans), len(boots))
         return {name: (res.status, res.reason) for name, res in results.items()}
 
-    def test_one_boot(self):
-        found = self.run_boots("test a OK; test b OK; test c SKIP; echo @@done")
-        self.assertEqual([status for status, _ in found.values()], ["pass", "pass", "skip"])
+    def test_boots(self):
+        tests = [Test("a", "a", 1), Test("b", "b", 600, kind="own"), Test("c", "c", 600)]
+        for name, (boots, *expected) in BOOTS.items():
+            with self.subTest(name):
+                self.assertEqual(self.boot(boots, tests), dict(zip(["a", "b", "c", "boot"], expected)))
 
-    def test_crash_in_the_middle(self):
-        found = self.run_boots("test a OK; test b; log 'Kernel panic - not syncing: sorry'; exit 99",
-                               "test c OK; echo @@done")
-        self.assertEqual(found, {"a": ("pass", ""), "c": ("pass", ""),
-                                 "b": ("crash", "Kernel panic - not syncing: sorry")})
-        self.assertEqual((self.folder / "plan1").read_text().split("\t")[0], "c")
+    def test_nothing_can_be_run(self):
+        for boots, said in ((2 * ["echo no such thing >&2; exit 125"], "first test .no such thing"),
+                            (["echo @@broken bpf_testmod.ko does not load"], "bpf_testmod")):
+            with self.assertRaisesRegex(run.RunError, said):
+                self.boot(boots, [Test("a", "a", 1)])
 
-    def test_crash_without_a_word(self):
-        found = self.run_boots("test a; exit 99", "test b OK; test c OK; echo @@done")
-        self.assertEqual(found["a"], ("crash", "the machine went away (status 99), and no report"))
-
-    def test_report_while_a_test_passes(self):
-        """What follows it in that boot does not count."""
-        found = self.run_boots("test a OK; test b OK; log 'BUG: KASAN: use-after-free in x'; test c OK; exit 99",
-                               "test c SKIP; echo @@done")
-        self.assertEqual(found["b"], ("crash", "BUG: KASAN: use-after-free in x"))
-        self.assertEqual(found["c"][0], "skip")
-
-    def test_what_was_said_before_a_crash(self):
-        found = self.run_boots("test a; echo 'a:FAIL:x unexpected x: got FALSE'; "
-                               "log 'Kernel panic - not syncing: y'; exit 99", "test b OK; test c OK; echo @@done")
-        self.assertEqual(found["a"], ("crash", "x: got FALSE; Kernel panic - not syncing: y"))
-
-    def test_hang(self):
-        with mock.patch.object(run, "GRACE", 0):
-            found = self.run_boots("test a; sleep 1000", "test b OK; test c OK; echo @@done", limits={"a": 1})
-        self.assertEqual(found["a"], ("hang", "no further answer, and no report"))
-
-    def test_machine_ends_between_tests(self):
-        """After a test, in a grace period say: not before the next one."""
-        for end in ("exit 99", "exit 0"):
-            found = self.run_boots(f"test a OK; {end}", "test b OK; test c OK; echo @@done")
-            self.assertEqual([status for status, _ in found.values()], ["crash", "pass", "pass"])
-            (self.folder / "count").unlink()
-
-    def test_machine_ends_after_the_last(self):
-        found = self.run_boots("test a OK; test b OK; test c OK")
-        self.assertEqual([status for status, _ in found.values()], ["pass", "pass", "crash"])
-
-    def test_no_boot(self):
-        with self.assertRaisesRegex(run.RunError, "no such thing"):
-            self.run_boots(*2 * ["echo no such thing >&2; exit 125"])
-
-    def test_boot_that_fails_once(self):
-        found = self.run_boots("exit 124", "test a OK; test b OK; test c OK; echo @@done")
-        self.assertEqual({status for status, _ in found.values()}, {"pass"})
-
-    def test_module_that_does_not_load(self):
-        with self.assertRaisesRegex(run.RunError, "bpf_testmod"):
-            self.run_boots("echo @@broken bpf_testmod.ko does not load")
-
-    def test_sample_module(self):
-        (self.folder / "m.ko").write_text("")
-        found = self.run_boots("test a OK; test b OK; test c OK; echo @@begin rust_bpf_async.ko 1;"
-                               "echo it adds up; echo @@end rust_bpf_async.ko 1 0; echo @@done",
-                               sample=self.folder / "m.ko")
-        self.assertEqual(found["rust_bpf_async.ko"], ("pass", "it adds up"))
+    def test_boots_of_the_same_machine(self):
+        tests = [Test("a", "a", 9), Test("b", "b", 9, own_boot=True, seconds=7), Test("c", "c", 9, cpus=1),
+                 Test("d", "d", 9, cpus=1), Test("e", "e", 9, known=("stays",)), Test("f", "f", 9, append="nolapic"),
+                 Test("g", "g", 9, one_thread=True)]
+        for impl, plans in (("c", ["a", "b", "c d", "e", "f", "g"]), ("rust", ["a b", "c d", "e", "f", "g"])):
+            boots = ["; ".join(f"test {name} OK" for name in plan.split()) + "; echo @@done" for plan in plans]
+            self.assertEqual(list(self.boot(boots, tests, impl)), list("abcdefg"))
+            self.assertEqual(self.plans, plans)
+        commands = (self.folder / "commands").read_text().splitlines()
+        for number, words in enumerate(("--cpus 2 .*--env ASYNC_SECONDS=7", "--cpus 1", "--append quiet --",
+                                        "--append quiet nolapic", "--one-thread")):
+            self.assertRegex(commands[number], words)
 
 
 if __name__ == "__main__":

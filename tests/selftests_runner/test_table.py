@@ -1,116 +1,186 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The verdict, the table and the file."""
+"""The verdict, the table and the file; which tests are chosen."""
 
+import importlib.util
 import json
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from selftests import table  # noqa: E402
+from selftests import catalog, table  # noqa: E402
 from selftests.parse import Result  # noqa: E402
+
+# The command has the name of the package.
+spec = importlib.util.spec_from_file_location("command", Path(table.__file__).parents[1] / "selftests.py")
+command = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(command)
 
 
 def results(**by_name):
     return {name: res if isinstance(res, Result) else Result(res) for name, res in by_name.items()}
 
 
+def own(name="x", **more):
+    return catalog.Test(name, name, 60, kind="own", what="what it shows", **more)
+
+
+PARTS = Result("pass", subtests=results(x="pass", y="pass"))
+
+# What a test gave on C and on Rust (or did not run), and what is said of it.
+VERDICTS = [
+    ("pass", "pass", []),
+    *(("pass", status, [f"a: {status} on Rust; C passes"]) for status in ("fail", "skip", "crash", "hang", "left out")),
+    ("pass", None, ["a: not run on Rust (did not appear in the output); C passes"]),
+    *((c, rust, [f"a: {rust} on Rust"]) for c in ("fail", "skip", "crash", "hang", "left out", None)
+      for rust in ("fail", "crash", "hang")),
+    ("skip", "skip", []), ("left out", "left out", []), ("left out", "skip", ["a: skip on Rust"]),
+    ("crash", "pass", []), (None, "pass", []),
+    (PARTS, Result("pass", subtests=results(x="pass")),
+     ["a/y: not run on Rust (did not appear in the output); C passes"]),
+    (PARTS, Result("pass", subtests=results(x="pass", y="skip")), ["a/y: skip on Rust; C passes"]),
+    (PARTS, Result("fail", "own", subtests=PARTS.subtests), ["a: fail on Rust (own); C passes"]),
+]
+
+BUG, CHANCE, LIMIT = own(c_says=("called after", "int3")), own(c_may_say=("int3",)), own(known=("stays",))
+INT3, WHY = Result("crash", "Oops: int3: 0000"), Result("fail", "why")
+SMALL = Result("skip", "SKIP: needs 4 CPUs")
+STAYS = Result("known", "the map stays")
+NOT_THE_BUG = "x on C does not show the known bug ('called after' or 'int3'): fail why"
+
+# One of ours, what it gave on C and on Rust, what is unusual, and the number of complaints or the one there is.
+OWN = [
+    (own(), "pass", "pass", {}, 0),
+    *((own(), "pass", Result(status, "why"), {}, f"x on Rust: {status}: why")
+      for status in ("fail", "crash", "hang", "skip", "known")),
+    *((own(), Result(status, "why"), "pass", {}, f"x on C: {status}: why") for status in ("fail", "crash", "hang", "skip")),
+    (own(), None, None, {}, 2),
+    (own(), "pass", Result("pass", subtests=results(a="pass", b=Result("skip", "no PMU"))), {},
+     "x/b on Rust: skip: no PMU"),
+    # A bug of C must show, each way it can, and no other failure is it.
+    (BUG, Result("fail", "called after the grace period"), "pass", {}, 0), (BUG, INT3, "pass", {}, 0),
+    (BUG, WHY, "pass", {}, NOT_THE_BUG), (BUG, "pass", "pass", {}, 1), (BUG, SMALL, "pass", {}, 1),
+    (BUG, INT3, INT3, {}, "x on Rust: crash: Oops: int3: 0000"),
+    # On another machine it need not.
+    (BUG, "pass", "pass", {"usual": False}, 0), (BUG, INT3, "pass", {"usual": False}, 0),
+    (BUG, WHY, "pass", {"usual": False}, NOT_THE_BUG), (BUG, "skip", "pass", {"usual": False}, 1),
+    # Where it is fixed, it may not, and nothing else may happen by chance.
+    (BUG, "pass", "pass", {"fixed": ["x"]}, 0), (BUG, INT3, "pass", {"fixed": ["x"]}, "x on C: crash: Oops: int3: 0000"),
+    (BUG, INT3, "pass", {"fixed": ["z"]}, 0), (LIMIT, STAYS, STAYS, {"fixed": ["z"]}, 0),
+    (CHANCE, "pass", "pass", {}, 0), (CHANCE, INT3, "pass", {}, 0), (CHANCE, WHY, "pass", {}, "x on C: fail: why"),
+    (CHANCE, INT3, "pass", {"fixed": ["z"]}, "x on C: crash: Oops: int3: 0000"),
+    # A limit must show on both.
+    (LIMIT, STAYS, STAYS, {}, 0),
+    *((LIMIT, STAYS, other, {}, 1) for other in ("pass", WHY)), *((LIMIT, other, STAYS, {}, 1) for other in ("pass", WHY)),
+    # What a small machine cannot show, and other machines must.
+    (BUG, SMALL, SMALL, {"small": True}, 0), (own(), "pass", SMALL, {}, 1),
+    (own(), "pass", Result("skip", "no module"), {"small": True}, 1),
+    (own(), "left out", "left out", {}, 0), (BUG, "left out", "pass", {}, 0),
+]
+
+
 class Verdict(unittest.TestCase):
-    def problems(self, c, rust):
-        return table.problems({"c": results(**c), "rust": results(**rust)})
-
-    def test_all_pass(self):
-        self.assertEqual(self.problems({"a": "pass"}, {"a": "pass"}), [])
-
-    def test_each_way_not_to_pass(self):
-        for status in ("fail", "skip", "crash", "left out"):
-            found = self.problems({"a": "pass", "b": "pass"}, {"a": status, "b": "pass"})
-            self.assertEqual(found, [f"a: {status} on Rust; C passes"], status)
-
-    def test_missing_on_rust(self):
-        self.assertEqual(len(self.problems({"a": "pass", "b": "pass"}, {"b": "pass"})), 1)
-
-    def test_what_c_does_not_run_either(self):
-        for status in ("skip", "left out"):
-            self.assertEqual(self.problems({"a": status, "b": "pass"}, {"a": status, "b": "pass"}), [])
+    def test_of_the_kernels(self):
+        for c, rust, said in VERDICTS:
+            with self.subTest(c=c, rust=rust):
+                columns = {impl: results(b="pass", **({"a": result} if result else {}))
+                           for impl, result in (("c", c), ("rust", rust))}
+                self.assertEqual(table.problems(columns), said)
 
     def test_what_c_refuses_and_rust_does_not(self):
         columns = {"c": results(a="skip", b="pass"), "rust": results(a="skip", b="pass")}
         self.assertEqual(table.problems(columns, True), ["a: skip on Rust"])
 
-    def test_a_failure_whatever_c_does(self):
-        for c in ("fail", "skip", "crash", "hang", "left out"):
-            for status in ("fail", "crash", "hang"):
-                self.assertEqual(self.problems({"a": c, "b": "pass"}, {"a": status, "b": "pass"}),
-                                 [f"a: {status} on Rust"])
+    def test_one_kernel_alone(self):
+        for status in ("fail", "skip", "crash"):
+            found = table.problems({"c": results(a=status, b="pass", d="left out")})
+            self.assertEqual(found, [f"a: {status} on C"])
 
-    def test_what_c_leaves_out(self):
-        self.assertEqual(self.problems({"a": "left out", "b": "pass"}, {"a": "fail", "b": "pass"}), ["a: fail on Rust"])
-
-    def test_but_it_is_said(self):
-        columns = {"c": results(a="crash", b="pass"), "rust": results(a="pass", b="pass")}
-        self.assertEqual(len(table.remarks(columns)), 1)
-
-    def test_subtests(self):
-        c = Result("pass", subtests=results(x="pass", y="pass"))
-        self.assertEqual(self.problems({"a": c}, {"a": Result("pass", subtests=results(x="pass"))}),
-                         ["a/y: not run on Rust (did not appear in the output); C passes"])
-        self.assertEqual(self.problems({"a": c}, {"a": Result("pass", subtests=results(x="pass", y="skip"))}),
-                         ["a/y: skip on Rust; C passes"])
-
-    def test_own_failure_beside_good_subtests(self):
-        c = Result("pass", subtests=results(x="pass"))
-        rust = Result("fail", "own", subtests=results(x="pass"))
-        self.assertIn("a: fail on Rust (own); C passes", self.problems({"a": c}, {"a": rust}))
+    def test_of_ours(self):
+        for test, c, rust, how, said in OWN:
+            with self.subTest(c=c, rust=rust, how=how):
+                columns = {impl: results(b="pass", **({"x": result} if result else {}))
+                           for impl, result in (("c", c), ("rust", rust))}
+                found = table.own_problems([test], columns, **how)
+                self.assertEqual(found if isinstance(said, str) else len(found), [said] if isinstance(said, str) else said)
 
     def test_nothing_ran(self):
-        self.assertTrue(self.problems({}, {}))
-        self.assertTrue(self.problems({"a": "left out"}, {"a": "left out"}))
-        self.assertTrue(table.problems({"rust": results(a="left out")}))
+        self.assertEqual(len(table.problems({"c": {}, "rust": results(a="left out")})), 2)
+        for status in ("left out", "skip"):
+            columns = {"rust": {"x": Result(status, "needs 4 CPUs")}}
+            self.assertEqual(table.own_problems([own()], columns, True), ["nothing ran on Rust: nothing was tested"])
 
-    def test_sample_module_is_rust_only(self):
-        self.assertEqual(self.problems({"a": "pass"}, {"a": "pass", "m.ko": "pass"}), [])
-        self.assertEqual(self.problems({"a": "pass"}, {"a": "pass", "m.ko": "fail"}), ["m.ko: fail on Rust"])
+    def test_report_outside_of_any_test(self):
+        found = table.own_problems([own()], {"rust": results(x="pass", boot=Result("crash", "BUG: y"))})
+        self.assertEqual(found, ["boot on Rust: BUG: y"])
 
-    def test_one_kernel_alone(self):
-        self.assertEqual(table.problems({"rust": results(a="pass", b="left out")}), [])
-        for status in ("fail", "skip", "crash"):
-            self.assertEqual(table.problems({"rust": results(a=status, b="pass")}), [f"a: {status} on Rust"])
+    def test_what_c_lacks_is_left_out(self):
+        refused = Result("fail", lines=["bpf_timer cannot be used for PREEMPT_RT."])
+        columns = results(x=refused, y=Result("fail", lines=["y:FAIL:load"]))
+        command.leave_out_lacking(columns, *catalog.C_LACKS["rt"])
+        self.assertEqual([result.status for result in columns.values()], ["left out", "fail"])
+
+
+class Chosen(unittest.TestCase):
+    def test_by_name_and_by_number(self):
+        tests = [own("timer_a", hazard="H1"), own("timer_b", hazard="expiry")]
+        for names, found in ((None, tests), (["timer_b"], tests[1:]), (["h1"], tests[:1]), (["timer_b", "h1"], tests)):
+            self.assertEqual(command.choose(tests, names), found)
+        with self.assertRaisesRegex(command.BuildError, r"H2; there are: timer_a \(H1\) timer_b \(expiry\)"):
+            command.choose(tests, ["timer_a", "H2"])
+
+    def test_what_is_not_there_is_left_out_with_its_reason(self):
+        for test, arch, cpus, why in ((own(arch="x86_64", append="nolapic"), "arm64", 4, "there is no nolapic on arm64"),
+                                      (own(arch="x86_64"), "x86_64", 4, ""), (own(), "arm64", 1, ""),
+                                      (own("timer_lockup"), "arm64", 1, "a race between two CPUs")):
+            self.assertEqual(command.why_not(test, SimpleNamespace(arch=arch, cpus=cpus)), why)
+
+    def test_the_file_has_the_name_of_what_is_unusual(self):
+        kernel = SimpleNamespace(usual=True)
+        with mock.patch.object(command.kernels, "Kernel", lambda *_: kernel):
+            for words, name in (("", "selftests"), ("--own --impl rust", "regress-rust"),
+                                ("--own --flavor up", "regress-up"), ("--only x --flavor debug", "selftests-debug-only"),
+                                ("--own --cpus 1 --append nolapic", "regress-cpus1-nolapic")):
+                args = command.arguments(words.split())
+                self.assertEqual(command.results_file(args, [args.impl]).name, f"{name}.json")
 
 
 class Output(unittest.TestCase):
-    COLUMNS = {"c": results(a=Result("pass", subtests=results(x="pass", y=Result("skip", "no PMU"))),
-                            b=Result("skip", "why")),
-               "rust": results(a=Result("pass", subtests=results(x="pass", y=Result("skip", "no PMU"))),
-                               b=Result("crash", "BUG: here"), m="pass")}
+    SUBTESTS = results(x="pass", y=Result("skip", "no PMU"))
+    COLUMNS = {"c": results(a=Result("pass", subtests=SUBTESTS), b=Result("skip", "why"), d="pass"),
+               "rust": results(a=Result("pass", subtests=SUBTESTS), b=Result("crash", "BUG: here"),
+                               d=Result("pass", attempts=2, earlier=["late"]), m="pass")}
     BUILT = {"c": {"kernel": "7.3.4"}, "rust": {"kernel": "7.3.4"}}
 
-    def test_rows(self):
-        rows = {name: (cells, note) for name, cells, note in table.rows(self.COLUMNS)}
-        self.assertEqual(rows["a"][0], {"c": "pass (1/2)", "rust": "pass (1/2)"})
-        self.assertEqual(rows["  y"], ({"c": "skip", "rust": "skip"}, "no PMU"))
-        self.assertNotIn("  x", rows)
-        self.assertEqual(rows["b"], ({"c": "skip", "rust": "crash"}, "C: why; Rust: BUG: here"))
-        self.assertEqual(rows["m"][0], {"c": "-", "rust": "pass"})
+    def test_table(self):
+        self.assertEqual(table.render(self.COLUMNS, self.BUILT).split("\n"), [
+            "test  C           Rust         reason",
+            "----  ----------  -----------  ------",
+            "a     pass (1/2)  pass (1/2)",
+            "  y   skip        skip         no PMU",
+            "b     skip        crash        C: why; Rust: BUG: here",
+            "d     pass        pass, run 2  Rust: failed before: late",
+            "m     -           pass",
+            "", "C kernel:", "  kernel  7.3.4", "", "Rust kernel:", "  kernel  7.3.4", "",
+            "note: a/y: skip on C (no PMU), skip on Rust", "note: b: skip on C (why), crash on Rust"])
 
-    def test_earlier_failure(self):
-        rows = table.rows({"c": results(a="pass"), "rust": results(a=Result("pass", attempts=2, earlier=["late"]))})
-        self.assertEqual(rows[0], ("a", {"c": "pass", "rust": "pass, run 2"}, "Rust: failed before: late"))
-
-    def test_render(self):
-        text = table.render(self.COLUMNS, self.BUILT)
-        self.assertRegex(text.split("\n")[0], r"^test +C +Rust +reason$")
-        self.assertIn("Rust kernel:", text)
+    def test_table_of_ours(self):
+        text = table.render_own([own("a"), own("b")], {"c": {"a": Result("fail", "why"), "b": Result("pass")}})
+        self.assertEqual(text.split("\n"), ["test  C     what", "a     fail  what it shows",
+                                            "b     pass  what it shows", "C, a: why"])
 
     def test_file_has_the_same(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "out/results.json"
-            table.write_json(path, self.COLUMNS, self.BUILT, ["b"])
+            table.write_json(path, self.COLUMNS, self.BUILT, ["b"], [own("b")])
             data = json.loads(path.read_text())
             self.assertEqual([entry.name for entry in path.parent.iterdir()], ["results.json"])
         self.assertFalse(data["ok"])
-        self.assertEqual(data["tests"]["b"]["rust"], {"status": "crash", "reason": "BUG: here"})
+        self.assertEqual(data["tests"]["b"], {"what": "what it shows", "hazard": "", "c": {"status": "skip", "reason": "why"},
+                                              "rust": {"status": "crash", "reason": "BUG: here"}})
         self.assertEqual(data["tests"]["a"]["c"]["subtests"]["y"]["reason"], "no PMU")
         self.assertNotIn("c", data["tests"]["m"])
 
