@@ -14,7 +14,6 @@ import argparse
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from kernels import ROOT, commit, write_json
@@ -23,56 +22,48 @@ SUITES = ["rust_irq_work", "rust_llist", "rust_rcu_callback"]
 SUITES_RUST = ["rust_hrtimer_raw", "rust_bpf_async", "rust_bpf_async_callback"]
 DOCTESTS = "rust_doctests_kernel"
 
-# Every suite is run through debugfs, where its results are then found.
-GUEST = r"""
+# Every suite is run through debugfs, where its results are then found, as KTAP.
+GUEST = """
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
 for suite in $SUITES; do
-    dir=/sys/kernel/debug/kunit/$suite
-    echo "@suite $suite"
-    [ -d "$dir" ] || { echo "@missing"; continue; }
-    echo 1 >"$dir/run"
-    cat "$dir/results"
+    cd "/sys/kernel/debug/kunit/$suite" || continue
+    echo 1 >run
+    cat results
 done
+true
 """
 
 
 def parse(text):
-    """{suite: [(name, ok, skipped)]}; the suite's own result line is left out."""
-    results, suite = {}, None
-    for line in text.splitlines():
-        if line.startswith("@suite "):
-            suite = line.split()[1]
-            results[suite] = []
-        elif line.startswith("@missing"):
-            results[suite] = None
-        elif match := re.match(r"\s+(not )?ok \d+ (\S+)( # SKIP.*)?", line):
-            results[suite].append((match[2], not match[1], bool(match[3])))
-    return results
+    """{suite: [("not " or "", name, "# SKIP" or "")]} of the tests in it."""
+    _, *parts = re.split(r"^    # Subtest: (\S+)", text, flags=re.M)
+    return {suite: re.findall(r"^ +(not )?ok \d+ (\S+) ?(# SKIP)?", body, re.M)
+            for suite, body in zip(parts[::2], parts[1::2])}
 
 
 def doctest_files():
     """Files of ours with an example, by the name that a doctest has for them."""
-    for path in sorted((ROOT / "rust" / "kernel").rglob("*.rs")):
-        fences = re.findall(r"^\s*//[/!] ```(.*)$", path.read_text(), re.M)
+    folder = ROOT / "rust/kernel"
+    for path in sorted(folder.rglob("*.rs")):
+        fences = re.findall(r"^\s*//[/!] ```(.*)$", path.read_text(encoding="utf-8"), re.M)
         if "" in fences[::2]:
-            relative = path.relative_to(ROOT / "rust" / "kernel")
-            yield re.sub(r"\W", "_", str(relative))
+            yield re.sub(r"\W", "_", str(path.relative_to(folder)))
 
 
 def judge(results, suites, files):
     """(passed, list of complaints)"""
     tests, bad = [], []
     for suite in suites:
-        found = results.get(suite)
-        if not found:
-            bad.append(f"{suite}: " + ("no test in it" if found == [] else "not in this kernel"))
-        tests += [(f"{suite}.{name}", *how) for name, *how in found or []]
+        if not results.get(suite):
+            bad.append(f"{suite}: " + ("no test in it" if suite in results else "not in this kernel"))
+        tests += [(f"{suite}.{name}", wrong, skipped) for wrong, name, skipped in results.get(suite, [])]
     for file in files:
-        ours = [test for test in results.get(DOCTESTS) or [] if test[0].startswith(f"rust_doctest_kernel_{file}_")]
+        ours = [(name, wrong, skipped) for wrong, name, skipped in results.get(DOCTESTS, [])
+                if name.startswith(f"rust_doctest_kernel_{file}_")]
         if not ours:
             bad.append(f"doctests of {file}: none in this kernel")
         tests += ours
-    failed = [f"{name}: " + ("skipped" if skipped else "failed") for name, ok, skipped in tests if skipped or not ok]
+    failed = [f"{name}: " + ("skipped" if skipped else "failed") for name, wrong, skipped in tests if wrong or skipped]
     return len(tests) - len(failed), bad + failed
 
 
@@ -92,15 +83,13 @@ def boots(build, suites):
     return [(suites + [DOCTESTS], "")]
 
 
-def run(args, suites, words):
+def run(build, suites, words):
     """(exit status of the virtual machine, what the guest wrote)"""
-    guest = f"SUITES='{' '.join(suites)}'\n{GUEST}"
-    with tempfile.NamedTemporaryFile("w+") as out:
-        status = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "vm.py", "--kernel", args.kernel,
-             "--append", f"kunit.enable=1 {words}".strip(), "--timeout", "600", "--", guest],
-            stdout=out, check=False).returncode
-        return status, Path(out.name).read_text()
+    done = subprocess.run(
+        [ROOT / "scripts/vm.py", "--kernel", build, "--append", f"kunit.enable=1 {words}".strip(), "--timeout", "600",
+         "--", f"SUITES='{' '.join(suites)}'\n{GUEST}"],
+        stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+    return done.returncode, done.stdout
 
 
 def keep(build, from_commit, passed, failed):
@@ -124,14 +113,13 @@ def main():
           f"kunit: {len(suites)} suites; doctests: left out, one of the kernel's own takes a spinlock with "
           "interrupts disabled, which PREEMPT_RT reports", file=sys.stderr)
     from_commit = commit()              # before it runs: work may go on meanwhile
-    statuses, texts = zip(*(run(args, *boot) for boot in boots(args.kernel, suites)))
-    text = "".join(texts)
-    passed, bad = judge(parse(text), suites, files)
+    statuses, texts = zip(*(run(args.kernel, *boot) for boot in boots(args.kernel, suites)))
+    passed, bad = judge(parse("".join(texts)), suites, files)
     bad += [f"the virtual machine ended with status {status}" for status in statuses if status]
     for complaint in bad:
         print(f"kunit: {complaint}", file=sys.stderr)
     if bad:
-        sys.stderr.write(text)
+        sys.stderr.write("".join(texts))
     keep(args.kernel, from_commit, passed, len(bad))
     print(f"kunit: {passed} passed, {len(bad)} failed")
     return 1 if bad else 0

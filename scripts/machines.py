@@ -18,8 +18,9 @@ import sys
 from kernels import ROOT, grid
 from selftests.table import NOT_RUN
 
-KINDS = ("selftests", "regress", "kunit")
-NAME = re.compile(rf"({'|'.join(KINDS)})((?:-[a-z0-9_]+)*)\.json")
+NAME = re.compile(r"(selftests|regress|kunit)((?:-[a-z0-9_]+)*)\.json")
+COLUMNS = {("selftests", "c"): "selftests: C", ("selftests", "rust"): "Rust", ("regress", "c"): "ours: C",
+           ("regress", "rust"): "Rust", ("kunit", "rust"): "KUnit", "commits": "commit"}
 TITLES = {
     "": "x86-64", "debug": "x86-64, debug (KASAN, lockdep ...)", "kcsan": "x86-64, KCSAN",
     "rt": "x86-64, PREEMPT_RT", "cfi": "x86-64, CFI", "cfi-cfi-kcfi": "x86-64, CFI, cfi=kcfi", "up": "x86-64, SMP=n",
@@ -27,8 +28,11 @@ TITLES = {
     "arm64": "arm64",
 }
 
+
 def cell(data, impl):
     """What the tests that one kernel ran gave."""
+    if "passed" in data:        # of KUnit
+        return f"{data['passed']}/{data['passed'] + data['failed']}"
     ran = [test[impl] for test in data["tests"].values() if impl in test and test[impl]["status"] not in NOT_RUN]
     found = [result["status"] for result in ran]
     known, again = found.count("known"), sum("failed before" in result for result in ran)
@@ -40,35 +44,29 @@ def collect(files):
     """{machine: {column: text}}; files: [(name, data)], of which a later one replaces."""
     rows = {}
     for name, data in files:
-        match = NAME.fullmatch(name)
-        words = match[2][1:].split("-") if match and match[2] else []
-        if not match or "only" in words or match[1] != "kunit" and "tests" not in data:     # of an earlier form
+        kind, words = NAME.fullmatch(name).groups()
+        words = words.split("-")[1:]
+        if "only" in words or not data.keys() & {"tests", "passed"}:    # of an earlier form
             continue
-        impls = [word for word in words if word in ("rust", "c")] or ["c", "rust"]
-        row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {})
-        commits = row.setdefault("commits", {})
-        for impl in impls:
+        row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {"commits": {}})
+        for impl in {"rust", "c"} & {*words} or {"rust", "c"}:
             built = data.get("built", {}).get(impl, {}).get("repository", "unknown")
-            commits[match[1], impl] = built[:7] + ("+" if " " in built else "")
-            if match[1] == "kunit":
-                row["kunit", impl] = f"{data['passed']}/{data['passed'] + data['failed']}"
-            else:
-                row[match[1], impl] = cell(data, impl)
+            row["commits"][kind, impl] = built[:7] + ("+" if " " in built else "")
+            row[kind, impl] = cell(data, impl)
+    for row in rows.values():
+        row["commits"] = ", ".join(sorted(set(row["commits"].values())))
     return rows
 
 
 def render(rows):
-    columns = [("selftests", "c"), ("selftests", "rust"), ("regress", "c"), ("regress", "rust"), ("kunit", "rust")]
-    lines = [["machine", "selftests: C", "Rust", "ours: C", "Rust", "KUnit", "commit"]]
-    order = [*(key for key in TITLES if key in rows), *sorted(key for key in rows if key not in TITLES)]
-    lines += [[TITLES.get(key, key), *(rows[key].get(column, "-") for column in columns),
-               ", ".join(sorted(set(rows[key].get("commits", {}).values()))) or "-"] for key in order]
-    return grid(lines)
+    order = [*(key for key in TITLES if key in rows), *sorted(rows.keys() - TITLES.keys())]
+    return grid([["machine", *COLUMNS.values()],
+                 *([TITLES.get(key, key), *(rows[key].get(column, "-") for column in COLUMNS)] for key in order)])
 
 
 def main():
-    paths = [path for path in (ROOT / "out").glob("*.json") if NAME.fullmatch(path.name)]
-    paths.sort(key=lambda path: path.stat().st_mtime)
+    paths = sorted((path for path in (ROOT / "out").glob("*.json") if NAME.fullmatch(path.name)),
+                   key=lambda path: path.stat().st_mtime)
     if not paths:
         print("machines: nothing was run; run 'make run', 'make regress IMPL=both' or 'make test-all' first",
               file=sys.stderr)

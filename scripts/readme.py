@@ -22,20 +22,25 @@ MACHINES = "out/machines.txt"
 PLOT = re.compile(r"^\.\. figure:: (bench-[\w-]+\.svg)$", re.MULTILINE)
 
 
-def rows(table):
-    """The first column of a table whose columns are two spaces apart."""
-    return [line.split("  ")[0] for line in table.splitlines() if line]
+def say(text):
+    print(f"readme: {text}", file=sys.stderr)
 
 
-def filled(text, block, indent, read, say):
-    """The text with its blocks filled; read() gives a file of out/, or None."""
+def read(path):
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def filled(text, block, indent, root=ROOT):
+    """The text with its blocks filled, from files of out/."""
     def fill(match):
-        said = read(match["name"])
+        said = read(root / match["name"])
         if said is None:
             say(f"{match['name']} is not there: its block stays as it is")
             return match[0]
-        lost = match["name"] == MACHINES and [row for row in rows(match["text"]) if row not in rows(said)]
-        if lost:
+        # The first column of each table: columns are two spaces apart.
+        before, after = ([line.split("  ")[0] for line in table.splitlines() if line] for table in (match["text"], said))
+        lost = [row for row in before if row not in after]
+        if lost and match["name"] == MACHINES:
             say(f"{MACHINES} has nothing of {'; '.join(lost)}: its block stays as it is (make test-all runs them)")
             return match[0]
         lines = [(indent + line).rstrip() for line in said.rstrip().splitlines()]
@@ -43,39 +48,24 @@ def filled(text, block, indent, read, say):
     return block.sub(fill, text)
 
 
-def plots(text):
-    """What the document shows: (its name there, its name in out/)."""
-    return [(name, f"out/{name}") for name in PLOT.findall(text)]
+def files(root=ROOT):
+    """What README.md and the documents become: {path: text}."""
+    found = {root / "README.md": filled(read(root / "README.md"), README, "", root)}
+    for path in sorted((root / "docs").rglob("*.rst")):
+        found[path] = filled(read(path), DOCUMENT, "    ", root)
+        for name in PLOT.findall(found[path]):
+            found[path.parent / name] = read(root / "out" / name)
+            if found[path.parent / name] is None:
+                say(f"out/{name} is not there: {name} stays as it is")
+    return found
 
 
 def main():
-    changed = []
-
-    def say(text):
-        print(f"readme: {text}", file=sys.stderr)
-
-    def read(name):
-        path = ROOT / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-
-    def write(path, text):
-        if read(path) != text:
-            part = ROOT / f"{path}.new"
-            part.write_text(text, encoding="utf-8")
-            part.replace(ROOT / path)
-            changed.append(path)
-
-    write("README.md", filled(read("README.md"), README, "", read, say))
-    for path in sorted((ROOT / "docs").rglob("*.rst")):
-        text = path.read_text(encoding="utf-8")
-        write(str(path.relative_to(ROOT)), filled(text, DOCUMENT, "    ", read, say))
-        for name, source in plots(text):
-            plot = read(source)
-            if plot is None:
-                say(f"{source} is not there: {name} stays as it is")
-            else:
-                write(str((path.parent / name).relative_to(ROOT)), plot)
-    print("readme: " + (f"changed {', '.join(changed)}" if changed else "nothing to do"))
+    changed = {path: text for path, text in files().items() if text not in (None, read(path))}
+    for path, text in changed.items():
+        path.write_text(text, encoding="utf-8")
+    names = ", ".join(str(path.relative_to(ROOT)) for path in changed)
+    print("readme: " + (f"changed {names}" if changed else "nothing to do"))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,6 @@ BUDGET = {"files": 11, "functions": 170, "code lines": 1750, "text": 7500}
 REASONS = {"text": "domain.rs has timers and work items compiled once more, for callbacks in Rust; BPF needs {} bytes"}
 
 
-def rust_files(tree, paths):
-    for path in paths:
-        path = tree / path
-        yield from sorted(path.rglob("*.rs")) if path.is_dir() else [path]
-
-
 def code(text):
     """The lines that are code, without block comments, line comments and blank lines."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
@@ -42,63 +36,53 @@ def code(text):
 
 
 def rust(tree, paths):
-    files = list(rust_files(tree, paths))
+    """The numbers of files, functions, lines and unsafe blocks."""
+    files = [file for path in paths for file in [*(tree / path).rglob("*.rs"), tree / path] if file.is_file()]
     lines = []
     for file in files:
         text = file.read_text(encoding="utf-8")
-        text = re.split(r"^(?:#\[cfg\(.*\)\]\n)?#\[(?:macros::)?kunit_tests", text, maxsplit=1, flags=re.MULTILINE)[0]
-        lines += code(text)
+        lines += code(re.split(r"^(?:#\[cfg\(.*\)\]\n)?#\[(?:macros::)?kunit_tests", text, maxsplit=1, flags=re.M)[0])
     joined = "\n".join(lines)
-    functions = len(re.findall(r"\bfn \w+", joined))
-    unsafe = len(re.findall(r"\bunsafe (?:\{|impl\b)|\bunsafe$", joined, flags=re.MULTILINE))
-    return len(files), functions, len(lines), unsafe
+    unsafe = len(re.findall(r"\bunsafe (?:\{|impl\b)|\bunsafe$", joined, flags=re.M))
+    return len(files), len(re.findall(r"\bfn \w+", joined)), len(lines), unsafe
 
 
 def c_regions(tree):
     """What the switch leaves out of helpers.c."""
-    kept, ours = [], None
-    for line in (tree / "kernel/bpf/helpers.c").read_text(encoding="utf-8").splitlines():
-        if re.match(r"#ifn?def CONFIG_BPF_ASYNC_RUST", line):
-            ours = line.startswith("#ifndef")
-        elif ours is not None and line.startswith("#else"):
-            ours = not ours
-        elif ours is not None and re.match(r"#endif /\* !?CONFIG_BPF_ASYNC_RUST \*/", line):
-            ours = None
-        elif ours:
-            kept.append(line)
-    return "\n".join(kept)
+    text = (tree / "kernel/bpf/helpers.c").read_text(encoding="utf-8")
+    return "".join(re.findall(r"^(?:#ifndef CONFIG_BPF_ASYNC_RUST|#ifdef CONFIG_BPF_ASYNC_RUST\n.*?^#else)\n(.*?)"
+                              r"^#endif /\* !?CONFIG_BPF_ASYNC_RUST \*/", text, flags=re.M | re.S))
 
 
 def text_bytes(build, pattern):
+    """Of the functions with such names, if that kernel was built."""
+    if not (build / "vmlinux").is_file():
+        return "-"
     out = subprocess.run(["nm", "-S", build / "vmlinux"], capture_output=True, text=True, check=True).stdout
-    symbols = (line.split() for line in out.splitlines())
-    return sum(int(s[1], 16) for s in symbols if len(s) == 4 and s[2] in "tT" and pattern.match(s[3]))
+    symbols = re.findall(r"^\w+ (\w+) [tT] (\S+)$", out, flags=re.M)
+    return sum(int(size, 16) for size, name in symbols if pattern.match(name))
 
 
 def main():
     tree = max(cache().glob("trees/*.*.*[0-9]"), default=None, key=lambda path: path.stat().st_mtime)
     if not tree or not (tree / BPF[0]).is_file():
         sys.exit(f"error: there is no tree with our files in {tree or cache()}; run 'make tree' first")
-    kernel_c, kernel_rust = ((path if (path / "vmlinux").is_file() else None) for path in
-                             (cache() / "build" / f"{tree.name}-{impl}" for impl in ("c", "rust")))
-    domain = [tree / "rust/kernel/bpf/domain.rs"]
+    kernel_c, kernel_rust = (cache() / "build" / f"{tree.name}-{impl}" for impl in ("c", "rust"))
     row = "{:<22} {:>5} {:>9} {:>10} {:>6} {:>8} {:>6}".format
     print(row("", "files", "functions", "code lines", "unsafe", "per 100", "text"))
     region = c_regions(tree)
-    names = re.findall(r"^(?:static |__bpf_kfunc |BPF_CALL_\d\()?[\w \*]*?(\w+)(?:\(|, )[^;{]*\)\n\{", region, flags=re.MULTILINE)
-    c_text = "-"
-    if kernel_c:
-        c_text = text_bytes(kernel_c, re.compile("(" + "|".join(map(re.escape, names)) + r")$"))
+    names = re.findall(r"^(?:static |__bpf_kfunc |BPF_CALL_\d\()?[\w \*]*?(\w+)(?:\(|, )[^;{]*\)\n\{", region,
+                       flags=re.M)
+    c_text = text_bytes(kernel_c, re.compile("(" + "|".join(names) + r")$"))
     print(row("C, helpers.c", 1, region.count("\n{\n"), len(code(region)), "-", "-", c_text))
     ours = {}
-    for title, paths in {"Rust, bpf/": BPF, DOMAIN: domain, **OTHERS}.items():
+    for title, paths in {"Rust, bpf/": BPF, DOMAIN: ["rust/kernel/bpf/domain.rs"], **OTHERS}.items():
         files, functions, lines, unsafe = rust(tree, paths)
-        text = "-"
-        if kernel_rust and title in TEXT:
-            text = text_bytes(kernel_rust, TEXT[title])
+        text = text_bytes(kernel_rust, TEXT[title]) if title in TEXT else "-"
         print(row(title, files, functions, lines, unsafe, f"{100 * unsafe / max(lines, 1):.1f}", text))
-        ours[title] = {"files": files, "functions": functions, "code lines": lines, "text": text}
-    print(row("budget of bpf/", *(BUDGET[what] for what in ("files", "functions", "code lines")), "", "", BUDGET["text"]))
+        ours[title] = dict(zip(BUDGET, (files, functions, lines, text)))
+    files, functions, lines, text = BUDGET.values()
+    print(row("budget of bpf/", files, functions, lines, "", "", text))
     for what, most in BUDGET.items():
         value, part = ours["Rust, bpf/"][what], ours[DOMAIN][what]
         if value != "-" and value > most:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is made of the results: the table of machines, README.md and the documents, and KUnit's verdict."""
+
+import contextlib
+import io
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import kunit  # noqa: E402  (found beside this file)
+import machines  # noqa: E402
+import readme  # noqa: E402
+
+
+def data(commit="1234", **tests):
+    return {"tests": {name: {impl: {"status": status} for impl, status in columns.items()}
+                      for name, columns in tests.items()},
+            "built": {impl: {"repository": commit} for impl in ("c", "rust")}}
+
+
+class Machines(unittest.TestCase):
+    def test_cell(self):
+        again = data(a={"c": "pass"})
+        again["tests"]["a"]["c"]["failed before"] = ["late"]
+        for found, text in ((data(a={"c": "pass"}, b={"c": "left out"}, d={"c": "crash"}), "1/2"), (again, "1/1, 1 again"),
+                            (data(a={"c": "skip"}), "-"), (data(a={"c": "known"}, b={"c": "pass"}), "1/1, 1 known"),
+                            ({"passed": 3, "failed": 1}, "3/4")):
+            self.assertEqual(machines.cell(found, "c"), text)
+
+    def test_table(self):
+        one, both = data(a={"rust": "pass"}), data(a={"rust": "pass", "c": "fail"})
+        changed = data("5678567 with changes", a={"rust": "fail"})
+        rows = machines.collect([
+            ("regress-rust-odd.json", one), ("regress-rust-rt.json", one), ("regress-arm64.json", both),
+            ("kunit-rust-rt.json", {"passed": 3, "failed": 1, **{"built": changed["built"]}}),
+            ("regress-rust-only.json", one), ("regress-rust-kcsan.json", {"cases": []}),
+            ("selftests-rust.json", changed), ("selftests.json", both)])
+        self.assertEqual(machines.render(rows).split("\n"), [
+            "machine             selftests: C  Rust  ours: C  Rust  KUnit  commit",
+            "x86-64              0/1           1/1   -        -     -      1234",
+            "x86-64, PREEMPT_RT  -             -     -        1/1   3/4    1234, 5678567+",
+            "arm64               -             -     0/1      1/1   -      1234",
+            "odd                 -             -     -        1/1   -      1234"])
+
+
+class Readme(unittest.TestCase):
+    def files(self, **out):
+        """What README.md and a document of such a folder become, and what is said."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
+            root = Path(folder)
+            for path, text in {"README.md": self.MARKDOWN.format("machine  C\narm64    1/1\n"),
+                               "docs/a.rst": self.RST.format("    old\n"), **out}.items():
+                (root / path).parent.mkdir(exist_ok=True)
+                (root / path).write_text(text)
+            found = readme.files(root)
+            return {str(path.relative_to(root)): text for path, text in found.items()}, said.getvalue()
+
+    MARKDOWN = "before\n<!-- out/machines.txt -->\n```\n{}```\n<!-- end of output -->\nafter\n"
+    RST = "before\n\n.. out/b.txt\n\n::\n\n{}\n.. end of output\n\n.. figure:: bench-x.svg\n   :alt: y\n"
+
+    def test_filled(self):
+        table = "machine  C\narm64    2/2\nx86-64   1/1\n"
+        document = self.RST.format("    one\n\n      two\n")
+        found, said = self.files(**{"out/machines.txt": table, "out/b.txt": "one  \n\n  two\n\n", "out/bench-x.svg": "plot"})
+        self.assertEqual((found, said), ({"README.md": self.MARKDOWN.format(table), "docs/a.rst": document,
+                                          "docs/bench-x.svg": "plot"}, ""))
+        self.assertEqual(self.files(**{"docs/a.rst": document, "out/b.txt": "one\n\n  two\n"})[0]["docs/a.rst"], document)
+
+    def test_what_is_not_there_stays_and_is_named(self):
+        found, said = self.files(**{"out/machines.txt": "machine  C\nx86-64   2/2\n"})
+        self.assertIn("1/1", found["README.md"])        # a machine would be lost
+        self.assertIn("old", found["docs/a.rst"])
+        self.assertIsNone(found["docs/bench-x.svg"])
+        for words in ("has nothing of arm64", "out/b.txt is not there", "out/bench-x.svg is not there"):
+            self.assertIn(words, said)
+
+
+class KUnit(unittest.TestCase):
+    KTAP = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: {}\n    1..2\n{}\nok 1 {}\n"
+
+    def test_verdict(self):
+        suites = {"good": "    ok 1 a\n    ok 2 b\n", "bad": "    # a: x\n    not ok 1 a\n    ok 2 b # SKIP no CPU\n",
+                  "empty": "", kunit.DOCTESTS: "    ok 1 rust_doctest_kernel_bpf_rs_0\n    not ok 2 rust_doctest_kernel_x_rs_0\n"}
+        text = "noise\n" + "".join(self.KTAP.format(name, body, name) for name, body in suites.items())
+        self.assertEqual(kunit.judge(kunit.parse(text), ["good", "bad", "empty", "lost"], ["bpf_rs", "wq_rs"]),
+                         (3, ["empty: no test in it", "lost: not in this kernel", "doctests of wq_rs: none in this kernel",
+                              "bad.a: failed", "bad.b: skipped"]))
+
+
+if __name__ == "__main__":
+    unittest.main()
