@@ -65,7 +65,7 @@ class Parse(unittest.TestCase):
         self.assertEqual(result.as_dict()["output"], ["12 held", "t:FAIL:two"])
 
     def test_whole_run(self):
-        stream = self.feed("boot noise\n@@ready\n@@begin t 1\n#1       t:OK@@end t 1 0\n@@leftout u no PMU here\n@@done")
+        stream = self.feed("noise\n@@ready\n@@begin t 1\n#1       t:OK@@end t 1 0\n@@leftout u no PMU here\n@@done")
         self.assertEqual((stream.done, stream.running), (True, None))
         self.assertEqual({name: res.as_dict() for name, res in stream.results.items()},
                          {"t": {"status": "pass"}, "u": {"status": "left out", "reason": "no PMU here"}})
@@ -89,8 +89,8 @@ class Parse(unittest.TestCase):
 
     def test_a_report_is_of_the_test_that_began_last(self):
         report = "------------[ cut here ]------------\r\nWARNING: x\r\n---[ end trace 0 ]---\r\n"
-        mark = "[2] selftests: @@{}\r\n"
-        console = f"{report}{mark.format('begin a 1')}{mark.format('end a 1 0')}{report}{mark.format('begin b 1')}{report}"
+        begin, end = "[2] selftests: @@begin {} 1\r\n", "[2] selftests: @@end a 1 0\r\n"
+        console = report + begin.format("a") + end + report + begin.format("b") + report
         self.assertEqual(parse.blame(console), [(name, "WARNING: x") for name in ("boot", "a", "b")])
 
 

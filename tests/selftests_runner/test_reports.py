@@ -24,9 +24,9 @@ class Machines(unittest.TestCase):
     def test_cell(self):
         again = data(a={"c": "pass"})
         again["tests"]["a"]["c"]["failed before"] = ["late"]
-        for found, text in ((data(a={"c": "pass"}, b={"c": "left out"}, d={"c": "crash"}), "1/2"), (again, "1/1, 1 again"),
-                            (data(a={"c": "skip"}), "-"), (data(a={"c": "known"}, b={"c": "pass"}), "1/1, 1 known"),
-                            ({"passed": 3, "failed": 1}, "3/4")):
+        for found, text in ((data(a={"c": "pass"}, b={"c": "left out"}, d={"c": "crash"}), "1/2"),
+                            (again, "1/1, 1 again"), (data(a={"c": "skip"}), "-"),
+                            (data(a={"c": "known"}, b={"c": "pass"}), "1/1, 1 known"), ({"passed": 3, "failed": 1}, "3/4")):
             self.assertEqual(machines.cell(found, "c"), text)
 
     def test_table(self):
@@ -63,10 +63,10 @@ class Readme(unittest.TestCase):
     def test_filled(self):
         table = "machine  C\narm64    2/2\nx86-64   1/1\n"
         document = self.RST.format("    one\n\n      two\n")
-        found, said = self.files(**{"out/machines.txt": table, "out/b.txt": "one  \n\n  two\n\n", "out/bench-x.svg": "plot"})
-        self.assertEqual((found, said), ({"README.md": self.MARKDOWN.format(table), "docs/a.rst": document,
-                                          "docs/bench-x.svg": "plot"}, ""))
-        self.assertEqual(self.files(**{"docs/a.rst": document, "out/b.txt": "one\n\n  two\n"})[0]["docs/a.rst"], document)
+        out = {"out/machines.txt": table, "out/b.txt": "one  \n\n  two\n\n", "out/bench-x.svg": "plot"}
+        expected = {"README.md": self.MARKDOWN.format(table), "docs/a.rst": document, "docs/bench-x.svg": "plot"}
+        self.assertEqual(self.files(**out), (expected, ""))
+        self.assertEqual(self.files(**out, **{"docs/a.rst": document}), (expected, ""))     # again
 
     def test_what_is_not_there_stays_and_is_named(self):
         found, said = self.files(**{"out/machines.txt": "machine  C\nx86-64   2/2\n"})
@@ -82,11 +82,13 @@ class KUnit(unittest.TestCase):
 
     def test_verdict(self):
         suites = {"good": "    ok 1 a\n    ok 2 b\n", "bad": "    # a: x\n    not ok 1 a\n    ok 2 b # SKIP no CPU\n",
-                  "empty": "", kunit.DOCTESTS: "    ok 1 rust_doctest_kernel_bpf_rs_0\n    not ok 2 rust_doctest_kernel_x_rs_0\n"}
+                  "empty": "",
+                  kunit.DOCTESTS: "    ok 1 rust_doctest_kernel_bpf_rs_0\n    not ok 2 rust_doctest_kernel_x_rs_0\n"}
         text = "noise\n" + "".join(self.KTAP.format(name, body, name) for name, body in suites.items())
-        self.assertEqual(kunit.judge(kunit.parse(text), ["good", "bad", "empty", "lost"], ["bpf_rs", "wq_rs"]),
-                         (3, ["empty: no test in it", "lost: not in this kernel", "doctests of wq_rs: none in this kernel",
-                              "bad.a: failed", "bad.b: skipped"]))
+        passed, bad = kunit.judge(kunit.parse(text), ["good", "bad", "empty", "lost"], ["bpf_rs", "wq_rs"])
+        self.assertEqual((passed, bad), (3, [
+            "empty: no test in it", "lost: not in this kernel", "doctests of wq_rs: none in this kernel",
+            "bad.a: failed", "bad.b: skipped"]))
 
 
 if __name__ == "__main__":

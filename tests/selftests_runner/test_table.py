@@ -56,7 +56,8 @@ OWN = [
     (own(), "pass", "pass", {}, 0),
     *((own(), "pass", Result(status, "why"), {}, f"x on Rust: {status}: why")
       for status in ("fail", "crash", "hang", "skip", "known")),
-    *((own(), Result(status, "why"), "pass", {}, f"x on C: {status}: why") for status in ("fail", "crash", "hang", "skip")),
+    *((own(), Result(status, "why"), "pass", {}, f"x on C: {status}: why")
+      for status in ("fail", "crash", "hang", "skip")),
     (own(), None, None, {}, 2),
     (own(), "pass", Result("pass", subtests=results(a="pass", b=Result("skip", "no PMU"))), {},
      "x/b on Rust: skip: no PMU"),
@@ -68,13 +69,15 @@ OWN = [
     (BUG, "pass", "pass", {"usual": False}, 0), (BUG, INT3, "pass", {"usual": False}, 0),
     (BUG, WHY, "pass", {"usual": False}, NOT_THE_BUG), (BUG, "skip", "pass", {"usual": False}, 1),
     # Where it is fixed, it may not, and nothing else may happen by chance.
-    (BUG, "pass", "pass", {"fixed": ["x"]}, 0), (BUG, INT3, "pass", {"fixed": ["x"]}, "x on C: crash: Oops: int3: 0000"),
+    (BUG, "pass", "pass", {"fixed": ["x"]}, 0),
+    (BUG, INT3, "pass", {"fixed": ["x"]}, "x on C: crash: Oops: int3: 0000"),
     (BUG, INT3, "pass", {"fixed": ["z"]}, 0), (LIMIT, STAYS, STAYS, {"fixed": ["z"]}, 0),
     (CHANCE, "pass", "pass", {}, 0), (CHANCE, INT3, "pass", {}, 0), (CHANCE, WHY, "pass", {}, "x on C: fail: why"),
     (CHANCE, INT3, "pass", {"fixed": ["z"]}, "x on C: crash: Oops: int3: 0000"),
     # A limit must show on both.
     (LIMIT, STAYS, STAYS, {}, 0),
-    *((LIMIT, STAYS, other, {}, 1) for other in ("pass", WHY)), *((LIMIT, other, STAYS, {}, 1) for other in ("pass", WHY)),
+    *((LIMIT, STAYS, other, {}, 1) for other in ("pass", WHY)),
+    *((LIMIT, other, STAYS, {}, 1) for other in ("pass", WHY)),
     # What a small machine cannot show, and other machines must.
     (BUG, SMALL, SMALL, {"small": True}, 0), (own(), "pass", SMALL, {}, 1),
     (own(), "pass", Result("skip", "no module"), {"small": True}, 1),
@@ -105,7 +108,10 @@ class Verdict(unittest.TestCase):
                 columns = {impl: results(b="pass", **({"x": result} if result else {}))
                            for impl, result in (("c", c), ("rust", rust))}
                 found = table.own_problems([test], columns, **how)
-                self.assertEqual(found if isinstance(said, str) else len(found), [said] if isinstance(said, str) else said)
+                if isinstance(said, str):
+                    self.assertEqual(found, [said])
+                else:
+                    self.assertEqual(len(found), said)
 
     def test_nothing_ran(self):
         self.assertEqual(len(table.problems({"c": {}, "rust": results(a="left out")})), 2)
@@ -133,8 +139,9 @@ class Chosen(unittest.TestCase):
             command.choose(tests, ["timer_a", "H2"])
 
     def test_what_is_not_there_is_left_out_with_its_reason(self):
-        for test, arch, cpus, why in ((own(arch="x86_64", append="nolapic"), "arm64", 4, "there is no nolapic on arm64"),
-                                      (own(arch="x86_64"), "x86_64", 4, ""), (own(), "arm64", 1, ""),
+        nolapic = own(arch="x86_64", append="nolapic")
+        for test, arch, cpus, why in ((nolapic, "arm64", 4, "there is no nolapic on arm64"),
+                                      (nolapic, "x86_64", 4, ""), (own(), "arm64", 1, ""),
                                       (own("timer_lockup"), "arm64", 1, "a race between two CPUs")):
             self.assertEqual(command.why_not(test, SimpleNamespace(arch=arch, cpus=cpus)), why)
 
@@ -142,7 +149,8 @@ class Chosen(unittest.TestCase):
         kernel = SimpleNamespace(usual=True)
         with mock.patch.object(command.kernels, "Kernel", lambda *_: kernel):
             for words, name in (("", "selftests"), ("--own --impl rust", "regress-rust"),
-                                ("--own --flavor up", "regress-up"), ("--only x --flavor debug", "selftests-debug-only"),
+                                ("--own --flavor up", "regress-up"),
+                                ("--only x --flavor debug", "selftests-debug-only"),
                                 ("--own --cpus 1 --append nolapic", "regress-cpus1-nolapic")):
                 args = command.arguments(words.split())
                 self.assertEqual(command.results_file(args, [args.impl]).name, f"{name}.json")
@@ -179,8 +187,9 @@ class Output(unittest.TestCase):
             data = json.loads(path.read_text())
             self.assertEqual([entry.name for entry in path.parent.iterdir()], ["results.json"])
         self.assertFalse(data["ok"])
-        self.assertEqual(data["tests"]["b"], {"what": "what it shows", "hazard": "", "c": {"status": "skip", "reason": "why"},
-                                              "rust": {"status": "crash", "reason": "BUG: here"}})
+        self.assertEqual(data["tests"]["b"], {
+            "what": "what it shows", "hazard": "", "c": {"status": "skip", "reason": "why"},
+            "rust": {"status": "crash", "reason": "BUG: here"}})
         self.assertEqual(data["tests"]["a"]["c"]["subtests"]["y"]["reason"], "no PMU")
         self.assertNotIn("c", data["tests"]["m"])
 
