@@ -51,14 +51,14 @@ HELPERS := $(notdir $(basename $(wildcard $(addprefix $(SELF)/,$(addsuffix .c, \
 	btf_helpers jit_disasm_helpers io_helpers disasm disasm_helpers \
 	json_writer)))))
 
-OWN_KO  := $(patsubst $(OWN)/test_kmods/%.c,$(OUT)/%.ko,$(wildcard $(OWN)/test_kmods/*.c))
+KMODS   := $(OUT)/bpf_testmod.ko $(patsubst $(OWN)/test_kmods/%.c,$(OUT)/%.ko,$(wildcard $(OWN)/test_kmods/*.c))
 
 SKELS := $(PROGS:%=$(OUT)/%.skel.h)
 OBJS  := $(patsubst %.c,$(OUT)/%.test.o,$(notdir $(TEST_C))) $(WRAPPED:%=$(OUT)/%.wrap.o) \
 	 $(HELPERS:%=$(OUT)/%.o) $(OUT)/find_bit.o
 GEN   := $(OUT)/prog_tests/tests.h $(OUT)/verification_cert.h
 
-all: $(OUT)/test_progs $(OUT)/bpf_testmod.ko $(OWN_KO)
+all: $(OUT)/test_progs $(KMODS)
 tools: $(BPFTOOL)
 
 # --- bpftool and libbpf, once per kernel version ---------------------------
@@ -175,19 +175,11 @@ $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 	@mv $@.tmp $@
 
 # --- modules: bpf_testmod is for wq, wq_failures and struct_ops_assoc ----------
-KMOD_SRC := $(wildcard $(SELF)/test_kmods/bpf_testmod*.[ch])
-$(OUT)/bpf_testmod.ko: $(KMOD_SRC) $(KERNEL)/vmlinux $(OUT)/config
-	@echo "module: bpf_testmod"
-	@rm -rf $(OUT)/kmod && mkdir -p $(OUT)/kmod && cp $(KMOD_SRC) $(OUT)/kmod/
-	@printf '%s\n' 'obj-m := bpf_testmod.o' 'ccflags-y := -I$$(src)' \
-		> $(OUT)/kmod/Makefile
-	+@$(MAKE) -s -C $(KERNEL) M=$(OUT)/kmod modules
-	@cp $(OUT)/kmod/bpf_testmod.ko $@.tmp && mv $@.tmp $@
-
-$(OUT)/%.ko: $(OWN)/test_kmods/%.c $(KERNEL)/vmlinux $(OUT)/config
+$(KMODS): $(OUT)/%.ko: $(wildcard $(SELF)/test_kmods/bpf_testmod*.[ch] $(OWN)/test_kmods/*.[ch]) \
+		$(KERNEL)/vmlinux $(OUT)/config
 	@echo "module: $*"
-	@rm -rf $(OUT)/kmod-$* && mkdir -p $(OUT)/kmod-$* && cp $< $(OUT)/kmod-$*/
-	@echo 'obj-m := $*.o' > $(OUT)/kmod-$*/Makefile
+	@rm -rf $(OUT)/kmod-$* && mkdir -p $(OUT)/kmod-$* && cp $(filter %.c %.h,$^) $(OUT)/kmod-$*/
+	@printf '%s\n' 'obj-m := $*.o' 'ccflags-y := -I$$(src)' > $(OUT)/kmod-$*/Makefile
 	+@$(MAKE) -s -C $(KERNEL) M=$(OUT)/kmod-$* modules
 	@cp $(OUT)/kmod-$*/$*.ko $@.tmp && mv $@.tmp $@
 
