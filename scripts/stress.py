@@ -44,16 +44,19 @@ class Stress(parse.Stream):
         """What went wrong, in words, or nothing; status is vm.py's."""
         result = self.results.get(TEST)
         said = result.reason if result else parse.failures(self.lines)
-        if not hung and status != FAULT and result:
-            if result.status == "skip":
-                return f"nothing was done: {said}"
-            if result.status != "pass":
-                return said
+        if hung:
+            problem = "it says nothing further: something hangs"
+        elif status == FAULT:
+            problem = "the kernel reported a fault, see above"
+        elif not result:
+            problem = f"it ended without a result, exit status {status}"
+        elif result.status == "skip":
+            return f"nothing was done: {said}"
+        elif result.status == "pass":
             return f"exit status {status}" if status else ""
-        return (f"{said}; " if said else "") + (
-            "it says nothing further: something hangs" if hung else
-            "the kernel reported a fault, see above" if status == FAULT else
-            f"it ended without a result, exit status {status}")
+        else:
+            return said
+        return f"{said}; {problem}" if said else problem
 
     def repeat(self):
         """The seed of the round that was under way, which had the first seed plus its number."""
@@ -61,15 +64,6 @@ class Stress(parse.Stream):
             return None
         failed = TEST in self.results and self.results[TEST].status == "fail" and self.rounds
         return self.seed + self.rounds - (1 if failed else 0)
-
-
-def run(kernel, args):
-    """It ends by its own clock, and not by a limit: what does not end says nothing."""
-    test = next(test for test in catalog.own(kernel.slowness) if test.name == TEST)
-    test = replace(test, limit=10 * args.seconds + test.limit)
-    env = [f"ASYNC_SECONDS={args.seconds}", *([] if args.seed is None else [f"ASYNC_SEED={args.seed}"])]
-    console = kernels.cache() / "logs" / f"stress-{kernel.label}.log"
-    return follow(guest_command(kernel, [test], console, args, env=env), test, SILENCE * kernel.slowness)
 
 
 def follow(command, test, silence):
@@ -83,22 +77,24 @@ def follow(command, test, silence):
     return stress, machine.process.returncode, machine.hung
 
 
-def arguments(argv):
+def main(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impl", choices=("rust", "c"), default="rust")
     kernels.add_arguments(parser)
     parser.add_argument("--kernel", metavar="DIR", help="its build folder (default: the newest 7.3 in the cache)")
     parser.add_argument("--seconds", type=kernels.at_least(1), default=60)
     parser.add_argument("--seed", type=kernels.at_least(0), help="repeats a load")
-    return parser.parse_args(argv)
-
-
-def main(argv):
-    args = arguments(argv)
+    args = parser.parse_args(argv)
     args.cpus, args.append, args.kernel_c, args.kernel_rust = 4, "", args.kernel, args.kernel
     kernel = Tests(args.impl, args)
+    test = next(test for test in catalog.own(kernel.slowness) if test.name == TEST)
+    # It ends by its own clock, and not by a limit: what does not end says nothing.
+    test = replace(test, limit=10 * args.seconds + test.limit)
+    env = [f"ASYNC_SECONDS={args.seconds}", *([] if args.seed is None else [f"ASYNC_SEED={args.seed}"])]
+    console = kernels.cache() / "logs" / f"stress-{kernel.label}.log"
     with kernel.built():
-        stress, status, hung = run(kernel, args)
+        stress, status, hung = follow(guest_command(kernel, [test], console, args, env=env), test,
+                                      SILENCE * kernel.slowness)
     if problem := stress.problem(status, hung):
         print(f"FAIL: {kernel.label}: {problem}")
         if stress.repeat() is not None:
