@@ -31,7 +31,8 @@ class Machines(unittest.TestCase):
             ("regress-rust-odd.json", one), ("regress-rust-rt.json", one), ("regress-arm64.json", both),
             ("kunit-rust-rt.json", {"passed": 3, "failed": 1, "built": changed["built"]}),
             ("regress-rust-only.json", one), ("regress-rust-kcsan.json", {"cases": []}),
-            ("selftests-rust.json", changed), ("selftests.json", some), ("regress-c-arm64.json", data(a={"c": "skip"}))])
+            ("selftests-rust.json", changed), ("selftests.json", some),
+            ("regress-c-arm64.json", data(a={"c": "skip"}))])
         self.assertEqual(machines.render(rows).split("\n"), [
             "machine             selftests: C  Rust          ours: C  Rust  KUnit  commit",
             "x86-64              1/2, 1 again  1/1, 1 known  -        -     -      1234",

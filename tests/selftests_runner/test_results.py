@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which tests are chosen; what test_progs and the guest print; the verdict, the table and the file."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -236,15 +238,31 @@ class Chosen(unittest.TestCase):
                                       (own("timer_lockup"), "arm64", 1, "a race between two CPUs")):
             self.assertEqual(command.why_not(test, SimpleNamespace(arch=arch, cpus=cpus)), why)
 
-    def test_the_file_has_the_name_of_what_is_unusual(self):
-        kernel = SimpleNamespace(usual=True)
-        with mock.patch.object(command.kernels, "Kernel", lambda *_: kernel):
-            for words, name in (("", "selftests"), ("--own --impl rust", "regress-rust"),
-                                ("--own --flavor up", "regress-up"),
-                                ("--only x --flavor debug", "selftests-debug-only"),
-                                ("--own --cpus 1 --append nolapic", "regress-cpus1-nolapic")):
-                args = command.arguments(words.split())
-                self.assertEqual(command.results_file(args, [args.impl]).name, f"{name}.json")
+    def test_the_whole_command(self):
+        kernel = mock.MagicMock(impl="rust", slowness=1, usual=True, label="x", folder=Path("/k"))
+        kernel.provenance.return_value = {"kernel": "7.3.4"}
+        kernel.built.return_value.__enter__.return_value = (
+            {"ksock_wq": "gone"}, "DEFINE_TEST(timer)\nDEFINE_TEST(timer_lockup)\nDEFINE_TEST(async_stress)\n")
+        kernel.built.return_value.__exit__.return_value = False
+        theirs = ["ksock_wq", "timer", "timer_lockup", catalog.SAMPLE]
+        with (tempfile.TemporaryDirectory() as folder, mock.patch.object(command, "Tests", lambda *_: kernel),
+              mock.patch.object(command.kernels, "Kernel", lambda *_: kernel),
+              mock.patch.object(command, "Runner") as run, mock.patch.object(command, "ROOT", Path(folder)),
+              contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())):
+            for words, result, status, name, tests in (
+                    ("", "pass", 0, "selftests-rust", theirs),
+                    ("--flavor debug", "fail", 1, "selftests-rust-debug", theirs),
+                    ("--flavor up", "pass", 0, "selftests-rust-up", [*theirs[:1], *theirs[2:3], "timer", theirs[3]]),
+                    ("--only wq", "pass", 2, "", []), ("--only timer", "pass", 0, "selftests-rust-only", ["timer"]),
+                    ("--own --only H1 --cpus 1 --append nolapic", "pass", 0, "regress-rust-cpus1-nolapic-only",
+                     ["wq_prog_uaf"])):
+                run.side_effect = lambda _, tests, __: mock.Mock(
+                    **{"run.return_value": {test.name: Result(result) for test in tests}})
+                with mock.patch.object(sys, "argv", ["x", "--impl", "rust", *words.split()]):
+                    self.assertEqual(command.kernels.run(command.main, command.BuildError), status)
+                if status < 2:
+                    data = json.loads((Path(folder) / f"out/{name}.json").read_text())
+                    self.assertEqual(list(data["tests"]), tests)
 
 
 class Output(unittest.TestCase):
