@@ -25,10 +25,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import integrate
 import stats
-from integration import anchors, fixes, plan, series, tree
+from integration import anchors, series
+from integration.anchors import InputError, Refused
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 LISTS = ["--rfc", "--subject-prefix=PATCH bpf-next", "--to=bpf@vger.kernel.org",
          "--cc=rust-for-linux@vger.kernel.org"]
 FIXES_LISTS = ["--subject-prefix=PATCH bpf", "--to=bpf@vger.kernel.org"]
@@ -36,14 +37,14 @@ VALUE = re.compile(r"@([\w -]+)@")
 
 
 class GitTree:
-    """What a commit holds, with the part of tree.Tree that the anchors need."""
+    """What a commit holds, with the part of integrate.Tree that the anchors need."""
 
     def __init__(self, git, commit):
         self.git, self.commit = git, commit
-        self.version, self.series = tree.version_of((self.read("Makefile") or b"").decode(errors="replace"))
+        self.version, self.series = integrate.version_of((self.read("Makefile") or b"").decode(errors="replace"))
         if not self.version or self.read("kernel/bpf/helpers.c") is None:
-            raise tree.TreeError(f"commit {commit} holds no kernel: give a git tree of Linux, "
-                                 "whose objects are all there")
+            raise InputError(f"commit {commit} holds no kernel: give a git tree of Linux, "
+                             "whose objects are all there")
 
     def read(self, relative):
         run = subprocess.run([*self.git, "cat-file", "blob", f"{self.commit}:{relative}"],
@@ -51,30 +52,20 @@ class GitTree:
         return run.stdout if run.returncode == 0 else None
 
 
-def identity():
-    """The environment in which git speaks for the caller, without the caller's other settings."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    name, mail = (subprocess.run(["git", "-C", REPOSITORY, "config", key], env=os.environ,
-                                 capture_output=True, text=True, check=False).stdout.strip()
-                  for key in ("user.name", "user.email"))
-    name = os.environ.get("GIT_AUTHOR_NAME") or name
-    mail = os.environ.get("GIT_AUTHOR_EMAIL") or mail
+def sender():
+    """(name, mail, time): the caller as git knows them, at the time of the repository's own last
+    commit: the same files give the same commits."""
+    def ask(*words):
+        return subprocess.run(["git", "-C", integrate.REPOSITORY, *words], capture_output=True, text=True,
+                              check=False).stdout.strip()
+
+    name = os.environ.get("GIT_AUTHOR_NAME") or ask("config", "user.name")
+    mail = os.environ.get("GIT_AUTHOR_EMAIL") or ask("config", "user.email")
     if not name or not mail:
         print("patches: note: git knows no user.name and user.email of yours, "
               "so the mails have no sender yet", file=sys.stderr)
         name, mail = "bpf-async", "bpf-async@localhost"
-    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
-            "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail,
-            "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": mail}
-    return env
-
-
-def ident(env):
-    """Author and committer of the commits, at the time of the repository's own last commit: the
-    same files give the same commits."""
-    when = subprocess.run(["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"],
-                          capture_output=True, text=True, check=False).stdout.strip() or "0"
-    return f"{env['GIT_AUTHOR_NAME']} <{env['GIT_AUTHOR_EMAIL']}> {when} +0000"
+    return name, mail, ask("log", "-1", "--format=%ct") or "0"
 
 
 def stream(base, branch, patches, states, who):
@@ -89,13 +80,13 @@ def stream(base, branch, patches, states, who):
         yield b"\n"
 
 
-def values(source, version, patches):
+def values(version, patches, copies):
     """What the cover letter says in numbers: what can be counted here, and what was committed."""
-    copies = {p: c.decode() for p, c in plan.sources(source).items() if p.endswith(".rs")}
-    files, functions, lines, unsafe = stats.rust(source, stats.BPF)
+    source = integrate.REPOSITORY
+    files, _, lines, unsafe = stats.rust(source, stats.BPF)
     found = {"kernel": version, "patches": len(patches), "bpf files": files,
-             "bpf functions": functions, "bpf lines": lines, "bpf unsafe": unsafe,
-             "kunit": sum(len(re.findall(r"#\[test\]", text)) for text in copies.values())}
+             "bpf lines": lines, "bpf unsafe": unsafe,
+             "kunit": sum(text.count(b"#[test]") for path, text in copies.items() if path.endswith(".rs"))}
     litmus = [p.stem for p in sorted((source / "tests/litmus").glob("*.litmus"))]
     found["litmus"] = sum("-weak" not in name for name in litmus)
     found["litmus weak"] = len(litmus) - found["litmus"]
@@ -123,29 +114,50 @@ def values(source, version, patches):
 
 def cover(text, known):
     text = series.uncommented(text).strip("\n")
-    unknown = sorted({name for name in VALUE.findall(text) if name not in known})
-    if unknown:
-        raise series.SeriesError([f"cover.txt: there is no value @{name}@" for name in unknown])
+    if unknown := sorted({name for name in VALUE.findall(text) if name not in known}):
+        raise Refused(*(f"cover.txt: there is no value @{name}@" for name in unknown))
     text = VALUE.sub(lambda match: str(known[match[1]]), text).replace("@@", "@")
     subject, _, body = text.partition("\n")
-    problems = list(series.wide_lines("cover.txt", subject, body))
-    if problems:
-        raise series.SeriesError(problems)
+    if problems := list(series.wide_lines("cover.txt", subject, body)):
+        raise Refused(*problems)
     return text + "\n"
 
 
-def mails(git, env, base, branch, lists, out, number):
+def mails(git, env, args, branch, number):
     """format-patch into a new folder, which then takes the place of the old one."""
-    part = out.with_name(out.name + ".part")
+    part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     subprocess.run([*git, "format-patch", "-q", "--no-signature", "--cover-letter",
-                    "--cover-from-description=subject", f"--base={base}", *lists,
-                    "-o", part, f"{base}..{branch}"], env=env, check=True)
-    made = sorted(part.glob("*.patch"))
-    if len(made) != number + 1:
-        raise series.SeriesError([f"git format-patch made {len(made)} mails of {number} patches"])
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+                    "--cover-from-description=subject", f"--base={args.base}", *(FIXES_LISTS if args.fixes else LISTS),
+                    "-o", part, f"{args.base}..{branch}"], env=env, check=True)
+    made = len(list(part.glob("*.patch")))
+    if made != number + 1:
+        raise Refused(f"git format-patch made {made} mails of {number} patches")
+    shutil.rmtree(args.out, ignore_errors=True)
+    part.rename(args.out)
+
+
+def run(args):
+    git = ["git", f"--git-dir={args.repo}"]
+    branch, folder = args.fixes or "series", integrate.REPOSITORY / "series" / (args.fixes or "")
+    table = anchors.load(integrate.REPOSITORY / "integration/anchors.toml")
+    copies = integrate.sources()
+    patches = series.load_fixes(folder) if args.fixes else series.load(folder, table, copies)
+    if args.renew:
+        series.versions(patches, copies, renew=True)
+        return
+    base = GitTree(git, args.base)
+    if base.series not in table.kernels:
+        print(f"patches: note: the base is Linux {base.version}, the series was made for "
+              + " or ".join(f"{major}.{minor}" for major, minor in table.kernels), file=sys.stderr)
+    states = series.states(patches, copies, base)
+    letter = cover((folder / "cover.txt").read_text(encoding="utf-8"), values(base.version, patches, copies))
+    name, mail, when = sender()
+    env = series.git_env() | {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": mail}
+    subprocess.run([*git, "fast-import", "--quiet", "--force"], env=env, check=True, input=b"".join(
+        stream(args.base, branch, patches, states, f"{name} <{mail}> {when} +0000")))
+    subprocess.run([*git, "config", f"branch.{branch}.description", letter], env=env, check=True)
+    mails(git, env, args, branch, len(patches))
 
 
 def main(argv=None):
@@ -155,53 +167,21 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--renew", action="store_true")
     parser.add_argument("--fixes", metavar="NAME")
-    parser.add_argument("--source", type=Path, default=REPOSITORY, metavar="DIR",
-                        help="the repository to take from (default: this one)")
     args = parser.parse_args(argv)
     if not args.renew and not (args.repo and args.base and args.out):
         parser.error("give --repo, --base and --out, or --renew")
-    git = ["git", f"--git-dir={args.repo}"]
-    branch, lists = args.fixes or "series", FIXES_LISTS if args.fixes else LISTS
-    folder = args.source / "series" / (args.fixes or "")
     try:
-        table = anchors.load(args.source / "integration/anchors.toml")
-        copies = plan.sources(args.source)
-        if args.fixes:
-            loaded = fixes.load(folder)
-            patches = [patch for patch, _ in loaded]
-        else:
-            patches = series.load(folder, table)
-            series.check(patches, table, copies)
-        if args.renew:
-            series.renew(patches, copies)
-            return 0
-        base = GitTree(git, args.base)
-        if base.series not in table.kernels:
-            print(f"patches: note: the base is Linux {base.version}, the series was made for "
-                  + " or ".join(f"{major}.{minor}" for major, minor in table.kernels), file=sys.stderr)
-        if args.fixes:
-            states, known = fixes.states(loaded, base), {"kernel": base.version, "patches": len(patches)}
-        else:
-            states = series.states(patches, table, copies, base)
-            known = values(args.source, base.version, patches)
-        letter = cover((folder / "cover.txt").read_text(encoding="utf-8"), known)
-        env = identity()
-        subprocess.run([*git, "fast-import", "--quiet", "--force"], env=env, check=True,
-                       input=b"".join(stream(args.base, branch, patches, states, ident(env))))
-        subprocess.run([*git, "config", f"branch.{branch}.description", letter], env=env, check=True)
-        mails(git, env, args.base, branch, lists, args.out, len(patches))
-    except (series.SeriesError, plan.Refused) as error:
-        for problem in error.problems:
+        run(args)
+        return 0
+    except Refused as error:
+        for problem in error.args:
             print(f"patches: {problem}", file=sys.stderr)
         print("error: no mails were made; fix what is named above", file=sys.stderr)
-        return 1
-    except (tree.TreeError, anchors.TableError, OSError) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
     except subprocess.CalledProcessError as error:
         print(f"error: git {error.cmd[2]} failed; see above", file=sys.stderr)
-        return 1
-    return 0
+    return 1
 
 
 if __name__ == "__main__":

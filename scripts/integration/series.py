@@ -7,6 +7,10 @@ inserts ("rust/kernel/lib.rs: llist; irq_work", or * for all of them).
 
 series/NN-name.diff beside it holds what the patch adds to files that earlier patches take: the
 difference from the file without it to the file as it is in this repository, as git diff writes it.
+
+series/NAME/ has the patches of a series of fixes to files of the kernel. What such a patch takes
+are the tests in tests/selftests that fail without it and pass with it. NN-name.toml beside it is a
+table of edits, see anchors.py. They are made to what the patches before it leave.
 """
 
 import os
@@ -16,20 +20,11 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .anchors import ForeignInsertionError, MismatchError
-from .plan import Refused
+from . import anchors
+from .anchors import FileSpec, Refused
 
-NAME = re.compile(r"(\d\d)-[\w-]+\.txt")
 LIMIT = 15  # Documentation/process/submitting-patches.rst
 SUBJECT_WIDTH, BODY_WIDTH = 70, 75
-
-
-class SeriesError(Exception):
-    """series/ does not fit the repository; every problem is one line."""
-
-    def __init__(self, problems):
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,10 @@ class Patch:
     body: str
     files: tuple[str, ...]
     anchors: dict[str, tuple[str, ...]]
-    diff: Path | None
+    diff: Path
     extends: tuple[str, ...]  # the files in diff
+    edits: tuple[FileSpec, ...] = ()  # what it does to files of the kernel
+    tests: tuple[str, ...] = ()  # of a fix
 
 
 def uncommented(text):
@@ -58,167 +55,148 @@ def wide_lines(name, subject, body):
 
 def parse(path):
     name = path.stem
-    text = uncommented(path.read_text(encoding="utf-8"))
-    message, mark, takes = text.partition("\n---\n")
+    message, mark, takes = uncommented(path.read_text(encoding="utf-8")).partition("\n---\n")
     subject, _, body = message.partition("\n")
     body = body.strip("\n")
     if not mark or not body or not subject:
-        raise SeriesError([f"{name}: needs a subject, a body, a line --- and what it takes"])
+        raise Refused(f"{name}: needs a subject, a body, a line --- and what it takes")
     problems = list(wide_lines(name, subject, body))
-    files, anchors = [], {}
+    files, wanted = [], {}
     for line in filter(None, map(str.strip, takes.split("\n"))):
         file, colon, names = line.partition(":")
-        wanted = tuple(n.strip() for n in names.split(";") if n.strip())
+        names = tuple(n.strip() for n in names.split(";") if n.strip())
         if not colon:
             files.append(line)
-        elif not wanted or file in anchors:
+        elif not names or file in wanted:
             problems.append(f'{name}: "{line}" names no anchor, or its file for the second time')
         else:
-            anchors[file] = wanted
-    diff = path.with_suffix(".diff")
-    extends = ()
-    if diff.is_file():
-        extends = tuple(re.findall(r"^\+\+\+ b/(.*)$", diff.read_text(encoding="utf-8"), re.M))
+            wanted[file] = names
     if problems:
-        raise SeriesError(problems)
-    return Patch(name, subject, body, tuple(files), anchors, diff if extends else None, extends)
-
-
-def _all_of(table, patch):
-    """The patch with * replaced by the names of all anchors of the file."""
-    names = {spec.path: tuple(a.name for a in spec.anchors) for spec in table.files}
-    return replace(patch, anchors={path: names.get(path, wanted) if wanted == ("*",) else wanted
-                                   for path, wanted in patch.anchors.items()})
+        raise Refused(*problems)
+    diff = path.with_suffix(".diff")
+    text = diff.read_text(encoding="utf-8") if diff.is_file() else ""
+    return Patch(name, subject, body, tuple(files), wanted, diff, tuple(re.findall(r"^\+\+\+ b/(.*)$", text, re.M)))
 
 
 def parse_all(folder):
     """The patches of a folder, in their order."""
-    paths = sorted(p for p in Path(folder).glob("*.txt") if p.name != "cover.txt")
-    problems = [f"{p.name}: is not named like 01-word.txt" for p in paths if not NAME.fullmatch(p.name)]
-    numbers = [p.name[:2] for p in paths]
-    if numbers != [f"{n:02d}" for n in range(1, len(paths) + 1)]:
+    paths = sorted(p for p in folder.glob("*.txt") if p.name != "cover.txt")
+    problems = []
+    if [p.name[:3] for p in paths] != [f"{n:02d}-" for n in range(1, len(paths) + 1)]:
         problems.append(f"{folder}: the numbers of the patches are not 01, 02 and so on")
     if not 0 < len(paths) <= LIMIT:
         problems.append(f"{folder}: {len(paths)} patches, a series has 1 to {LIMIT}")
-    stems = {p.stem for p in paths}
-    problems += [f"{p.name}: there is no {p.stem}.txt beside it"
-                 for p in sorted(Path(folder).glob("*.diff")) if p.stem not in stems]
+    problems += [f"{p.name}: there is no {p.stem}.txt beside it" for p in sorted(folder.iterdir())
+                 if p.suffix in (".diff", ".toml") and p.with_suffix(".txt") not in paths]
     if problems:
-        raise SeriesError(problems)
+        raise Refused(*problems)
     return [parse(path) for path in paths]
 
 
-def load(folder, table):
-    """The patches of series/, in their order."""
-    return [_all_of(table, patch) for patch in parse_all(folder)]
-
-
-def check(patches, table, copies):
-    """Each file of ours and each anchor has to be in exactly one patch, else SeriesError."""
-    known = {(c, None) for c in copies}
-    known |= {(s.path, a.name) for s in table.files for a in s.anchors}
-    taken, problems = {}, []
-
-    def show(thing):
-        return thing[0] if thing[1] is None else f'{thing[0]}: anchor "{thing[1]}"'
-
-    for patch in patches:
-        things = [(f, None) for f in patch.files]
-        things += [(f, a) for f, names in patch.anchors.items() for a in names]
+def load(folder, table, copies):
+    """The patches of series/. Each file of ours and each anchor has to be in exactly one, else Refused."""
+    all_names = {spec.path: tuple(a.name for a in spec.anchors) for spec in table.files}
+    known = {*copies, *(f'{path}: anchor "{name}"' for path, names in all_names.items() for name in names)}
+    taken, problems, patches = {}, [], []
+    for patch in parse_all(folder):
+        things = list(patch.files)
+        for path, names in patch.anchors.items():
+            names = all_names.get(path, names) if names == ("*",) else names
+            things += [f'{path}: anchor "{name}"' for name in names]
         if not things and not patch.extends:
             problems.append(f"{patch.name}: takes nothing")
         for thing in things:
             if thing not in known:
-                problems.append(f"{patch.name}: {show(thing)}: there is none in this repository")
+                problems.append(f"{patch.name}: {thing}: there is none in this repository")
             elif thing in taken:
-                problems.append(f"{patch.name}: {show(thing)}: is in {taken[thing]} already")
+                problems.append(f"{patch.name}: {thing}: is in {taken[thing]} already")
             else:
                 taken[thing] = patch.name
-        for file in patch.extends:
-            if taken.get((file, None), patch.name) == patch.name:
-                problems.append(f"{patch.name}.diff: {file}: no earlier patch takes it")
-    problems += [f"{show(thing)}: is in no patch, add it to one in series/"
-                 for thing in sorted(known - set(taken), key=str)]
+        problems += [f"{patch.name}.diff: {file}: no earlier patch takes it" for file in patch.extends
+                     if taken.get(file, patch.name) == patch.name]
+        # To the kernel's own file, together with the insertions of earlier patches.
+        patches.append(replace(patch, edits=tuple(
+            replace(spec, anchors=tuple(a for a in spec.anchors if f'{spec.path}: anchor "{a.name}"' in taken))
+            for spec in table.files if spec.path in patch.anchors)))
+    problems += [f"{thing}: is in no patch, add it to one in series/" for thing in sorted(known - taken.keys())]
     if problems:
-        raise SeriesError(problems)
+        raise Refused(*problems)
+    return patches
 
 
-def _without(patch, contents):
-    """`contents` as they were before the patch's diff."""
-    with tempfile.TemporaryDirectory(prefix="bpf-async-series-") as folder:
-        for relative in patch.extends:
-            path = Path(folder, relative)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(contents[relative])
-        # In a folder that is no repository, git apply works like patch.
-        env = os.environ | {"GIT_CEILING_DIRECTORIES": str(Path(folder).parent), "LC_ALL": "C"}
-        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-            env.pop(name, None)
-        run = subprocess.run(["git", "apply", "-R", "-C1", str(patch.diff.resolve())], cwd=folder,
-                             env=env, capture_output=True, text=True, check=False)
-        if run.returncode:
-            raise SeriesError([f"{patch.name}.diff: does not fit our files any longer, renew it: {line}"
-                               for line in run.stderr.strip().split("\n")])
-        return contents | {r: Path(folder, r).read_bytes() for r in patch.extends}
+def load_fixes(folder):
+    """The patches of series/NAME/."""
+    if not (folder / "cover.txt").is_file():
+        known = sorted(p.parent.name for p in folder.parent.glob("*/cover.txt"))
+        raise Refused(f"there is no series {folder.name}, but {' '.join(known)}")
+    patches = parse_all(folder)
+    if problems := [f"{p.name}: names no test, or more than that" for p in patches if p.anchors or not p.files]:
+        raise Refused(*problems)
+    return [replace(p, files=(), tests=p.files, edits=anchors.load(folder / f"{p.name}.toml", edits=True).files)
+            for p in patches]
 
 
-def versions(patches, copies):
-    """For each patch what our files hold after it: a list of {path: content}."""
+def git_env():
+    """The environment in which git does not look at the caller's settings, and speaks English."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return own | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+
+
+def versions(patches, copies, renew=False):
+    """For each patch what our files hold after it: a list of {path: content}.
+
+    With `renew`, each diff is written anew, with the context and line numbers that our files have now.
+    """
     contents, found = dict(copies), []
-    for patch in reversed(patches):
-        found.append(contents)
-        if patch.diff:
-            contents = _without(patch, contents)
+    with tempfile.TemporaryDirectory(prefix="bpf-async-series-") as folder:
+        def git(*words):
+            return subprocess.run(["git", *words], cwd=folder, env=git_env(), check=False,
+                                  capture_output=True, text=True)
+
+        git("init", "-q")
+        for patch in reversed(patches):
+            found.append(contents)
+            if not patch.extends:
+                continue
+            for relative in patch.extends:
+                path = Path(folder, relative)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(contents[relative])
+            git("add", "-A", "-f")
+            run = git("apply", "-R", "-C1", str(patch.diff.resolve()))
+            if run.returncode:
+                raise Refused(*(f"{patch.name}.diff: does not fit our files any longer, renew it: {line}"
+                                for line in run.stderr.strip().split("\n")))
+            contents = contents | {r: Path(folder, r).read_bytes() for r in patch.extends}
+            if renew:
+                head = re.match(r"(#.*\n)*", patch.diff.read_text(encoding="utf-8"))[0]
+                new = git("-c", "core.abbrev=12", "diff", "-R", "--no-color", "--no-ext-diff",
+                          "--src-prefix=b/", "--dst-prefix=a/").stdout
+                patch.diff.write_text(head + new, encoding="utf-8")
     return found[::-1]
 
 
-def renew(patches, copies):
-    """Write each diff anew, with the context and the line numbers that our files have now."""
-    before = versions(patches, copies)
-    for patch, old, new in zip(patches, [{}, *before], before):
-        if not patch.diff:
-            continue
-        head = "".join(line for line in patch.diff.read_text(encoding="utf-8").splitlines(True)
-                       if line.startswith("#"))
-        with tempfile.TemporaryDirectory(prefix="bpf-async-series-") as folder:
-            for side, contents in (("a", old), ("b", new)):
-                for relative in patch.extends:
-                    path = Path(folder, side, relative)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(contents[relative])
-            run = subprocess.run(["git", "-c", "core.abbrev=12", "diff", "--no-index", "--no-color",
-                                  "--no-ext-diff", "--no-prefix", "a", "b"], cwd=folder,
-                                 capture_output=True, text=True, check=False)
-        patch.diff.write_text(head + run.stdout, encoding="utf-8")
-
-
-def states(patches, table, copies, tree):
+def states(patches, copies, tree):
     """For each patch the files that it changes: a list of {path: content}. `tree` is pristine."""
-    versioned = versions(patches, copies)
-    specs = {spec.path: spec for spec in table.files}
-    ours, inserted, found, problems = set(), {}, [], []
-    for patch, contents in zip(patches, versioned):
-        ours.update(patch.files)
+    edited, found, problems = {}, [], []
+    for patch, contents in zip(patches, versions(patches, copies)):
         changed = {path: contents[path] for path in (*patch.files, *patch.extends)}
-        for path, names in patch.anchors.items():
-            inserted.setdefault(path, set()).update(names)
-            spec = specs[path]
-            spec = replace(spec, anchors=tuple(a for a in spec.anchors if a.name in inserted[path]))
-            text = tree.read(path)
-            if text is None:
-                problems.append(f"{path}: no such file in kernel {tree.version}")
-                continue
-            text = text.decode("utf-8", "surrogateescape")
-            try:
-                specs[path].refuse_traces(text)
-                changed[path] = spec.insert(text).encode("utf-8", "surrogateescape")
-            except ForeignInsertionError as error:
-                problems.append(f"{path}: holds insertions of ours already, {error}")
-            except MismatchError as error:
-                problems += [f"{path}: {m} (kernel {tree.version})" for m in error.mismatches]
         problems += [f"{path}: is a file of kernel {tree.version} already"
                      for path in patch.files if tree.read(path) is not None]
+        for spec in patch.edits:
+            content = tree.read(spec.path)
+            if trace := spec.find_trace(content):
+                problems.append(f"{spec.path}: holds insertions of ours already, {trace}")
+                continue
+            try:
+                if patch.tests:
+                    edited[spec.path] = spec.insert(edited.get(spec.path, content), tree.version)
+                else:
+                    edited[spec.path] = spec.insert(content, tree.version)
+                changed[spec.path] = edited[spec.path]
+            except Refused as error:
+                problems += [f"{patch.name}: {problem}" if patch.tests else problem for problem in error.args]
         found.append(changed)
     if problems:
-        raise Refused(list(dict.fromkeys(problems)))
+        raise Refused(*dict.fromkeys(problems))
     return found

@@ -9,12 +9,15 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 import integrate  # noqa: E402  (found through the line above)
 
+# The pristine kernels on which the real anchors are tried: /path/linux-7.3.4:/path/linux-7.2.12
+TREES = [Path(p) for p in os.environ.get("BPF_ASYNC_TREES", "").split(":") if p]
 LONG_AGO = 1_000_000_000  # a time stamp that no write made now can have
 
 TABLE = r'''
@@ -89,16 +92,17 @@ def write_files(root, files):
 
 
 def snapshot(root):
-    """Everything that may not change: path -> (content or None for a folder, mtime, mode)."""
+    """Everything that may not change: path -> (content, mtime, mode), (None, mode) of a folder."""
     found = {}
     for path in sorted(Path(root).rglob("*")):
         stat = path.stat()
-        if path.is_dir():
-            found[path.relative_to(root).as_posix()] = (None, stat.st_mode)
-        else:
-            found[path.relative_to(root).as_posix()] = (
-                path.read_bytes(), stat.st_mtime_ns, stat.st_mode)
+        found[path.relative_to(root).as_posix()] = ((None, stat.st_mode) if path.is_dir() else
+                                                    (path.read_bytes(), stat.st_mtime_ns, stat.st_mode))
     return found
+
+
+def contents(root):
+    return {name: entry[0] for name, entry in snapshot(root).items()}
 
 
 class TreeTest(unittest.TestCase):
@@ -107,20 +111,24 @@ class TreeTest(unittest.TestCase):
     def setUp(self):
         self.top = Path(tempfile.mkdtemp(prefix="integrate-test-"))
         self.addCleanup(shutil.rmtree, self.top)
-        self.source, self.pristine, self.tree = (
-            self.top / name for name in ("repository", "pristine", "tree"))
+        self.source, self.pristine, self.tree = (self.top / name for name in ("repository", "pristine", "tree"))
+        self.fresh()
+
+    def fresh(self):
+        for folder in (self.source, self.pristine, self.tree):
+            shutil.rmtree(folder, ignore_errors=True)
         write_files(self.source, COPIED | {"integration/anchors.toml": TABLE})
         write_files(self.pristine, KERNEL)
-        for path in self.pristine.rglob("*"):
-            os.utime(path, (LONG_AGO, LONG_AGO))
         shutil.copytree(self.pristine, self.tree)
+        self.age()
 
     def run_tool(self, *arguments):
         """Exit status, standard output and standard error of the tool."""
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+              mock.patch.object(integrate, "REPOSITORY", self.source)):
             try:
-                status = integrate.main(["--source", str(self.source), *map(str, arguments)])
+                status = integrate.main(list(map(str, arguments)))
             except SystemExit as stop:  # argparse
                 status = stop.code
         return status, out.getvalue(), err.getvalue()
@@ -143,13 +151,14 @@ class TreeTest(unittest.TestCase):
         return (self.tree / relative).read_text()
 
     def edit(self, root, relative, old, new):
-        path = Path(root) / relative
-        text = path.read_text()
+        text = (root / relative).read_text()
         self.assertIn(old, text)
-        path.write_text(text.replace(old, new))
+        (root / relative).write_text(text.replace(old, new, 1))
 
-    def mtime(self, relative):
-        return (self.tree / relative).stat().st_mtime
+    def written(self):
+        """The files of TREE that were written since age()."""
+        return {name for name, entry in snapshot(self.tree).items()
+                if entry[0] is not None and entry[1] != LONG_AGO * 10**9}
 
     def age(self):
         """Make every file of TREE old, so that a later write shows."""
