@@ -11,31 +11,34 @@
 
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
 
-# Debian's source as a commit that is the same wherever it is made. One pack
-# instead of a file for each file: that is what the threshold does.
-from_source() {
-	local pristine tree commit index=$CACHE/patches/index
-	pristine=$("$SCRIPTS/source.sh")
-	name=${pristine##*/linux-} work=$CACHE/patches/${pristine##*/linux-}
+in_repo() { our_git --git-dir="$repo" "$@"; }
+
+# in_folder NAME: where all is made, in a bare repository of our own.
+in_folder() {
+	name=$1 work=$CACHE/patches/$1
 	repo=$work/repo.git
 	mkdir -p "$work"
 	lock "$work.lock" "the series on $name"
-	our_git --git-dir="$repo" rev-parse -q --verify base >/dev/null 2>&1 && return
-	need_disk "$CACHE" 600 "a git tree of the kernel's source"
-	say "patches: making a git tree of Linux $name, about a minute"
-	rm -rf "$repo" "$index"
-	our_git init -q --bare "$repo"
-	GIT_INDEX_FILE=$index our_git --git-dir="$repo" --work-tree="$pristine" \
-		-c core.bigFileThreshold=1 -c core.compression=1 add -A -f "$pristine"
-	tree=$(GIT_INDEX_FILE=$index our_git --git-dir="$repo" write-tree)
-	rm -f "$index"
-	commit=$(GIT_AUTHOR_NAME=bpf-async GIT_AUTHOR_EMAIL=bpf-async@localhost GIT_AUTHOR_DATE='@1 +0000' \
-		GIT_COMMITTER_NAME=bpf-async GIT_COMMITTER_EMAIL=bpf-async@localhost GIT_COMMITTER_DATE='@1 +0000' \
-		our_git --git-dir="$repo" commit-tree -m "Linux $name" "$tree")
-	our_git --git-dir="$repo" update-ref refs/heads/base "$commit"
 }
 
-# A repository of our own that borrows the user's objects.
+# Debian's source as a commit that is the same wherever it is made. One pack
+# instead of a file for each file: that is what the threshold does.
+from_source() {
+	local pristine
+	pristine=$("$SCRIPTS/source.sh")
+	in_folder "${pristine##*/linux-}"
+	in_repo rev-parse -q --verify base >/dev/null 2>&1 && return
+	need_disk "$CACHE" 600 "a git tree of the kernel's source"
+	say "patches: making a git tree of Linux $name, about a minute"
+	rm -rf "$repo"
+	our_git init -q --bare -b base "$repo"
+	in_repo --work-tree="$pristine" -c core.bigFileThreshold=1 -c core.compression=1 add -A -f "$pristine"
+	GIT_AUTHOR_DATE='@1 +0000' GIT_COMMITTER_DATE='@1 +0000' in_repo --work-tree="$pristine" -c user.name=bpf-async \
+		-c user.email=bpf-async@localhost -c maintenance.auto=false commit -q -m "Linux $name"
+	rm "$repo/index"
+}
+
+# The user's objects are borrowed.
 from_base() {
 	local commit objects shallow
 	[ -d "$BASE" ] || die "BASE=$BASE is not a directory" "name a git tree of Linux"
@@ -45,15 +48,11 @@ from_base() {
 	shallow=$(git -C "$BASE" rev-parse --path-format=absolute --git-path shallow)
 	[ -z "$(git --no-optional-locks -C "$BASE" status --porcelain --untracked-files=no)" ] ||
 		say "patches: note: BASE has uncommitted changes, the series is on what is committed"
-	name=$(basename "$(realpath "$BASE")")-$(realpath "$BASE" | sha256sum | cut -c 1-8)
-	work=$CACHE/patches/$name
-	repo=$work/repo.git
-	mkdir -p "$work"
-	lock "$work.lock" "the series on $name"
-	[ -d "$repo" ] || our_git init -q --bare "$repo"
+	in_folder "$(basename "$(realpath "$BASE")")-$(realpath "$BASE" | sha256sum | cut -c 1-8)"
+	our_git init -q --bare "$repo"
 	echo "$objects" >"$repo/objects/info/alternates"
 	if [ -f "$shallow" ]; then cp "$shallow" "$repo/shallow"; else rm -f "$repo/shallow"; fi
-	our_git --git-dir="$repo" update-ref refs/heads/base "$commit"
+	in_repo update-ref refs/heads/base "$commit"
 }
 
 make_cache
@@ -64,15 +63,9 @@ esac
 [[ -z ${SERIES:=} || " $(cd "$ROOT/series" && echo */) " == *" $SERIES/ "* ]] ||
 	die "there is no series '$SERIES' in series/" "SERIES is empty or one of: $(cd "$ROOT/series" && echo */)"
 [ -z "$SERIES" ] || [ -z "${ONLY:-}" ] || die "ONLY is not for SERIES=$SERIES" "leave it out"
-mkdir -p "$CACHE/patches"
 if [ -n "${BASE:-}" ]; then from_base; else from_source; fi
 mails=$work/mails${SERIES:+-$SERIES}
-"$SCRIPTS/patches.py" --repo "$repo" --base "$(our_git --git-dir="$repo" rev-parse base)" --out "$mails" \
-	${SERIES:+--fixes "$SERIES"}
+"$SCRIPTS/patches.py" --repo "$repo" --base "$(in_repo rev-parse base)" --out "$mails" ${SERIES:+--fixes "$SERIES"}
 say "patches: $(($(find "$mails" -name '*.patch' | wc -l) - 1)) patches and a cover letter on $name"
-if [ "$CHECK" = 1 ] && [ -n "$SERIES" ]; then
-	"$SCRIPTS/fixes-check.sh" "$work" "$SERIES" >&2
-elif [ "$CHECK" = 1 ]; then
-	"$SCRIPTS/patches-check.sh" "$work" >&2
-fi
+[ "$CHECK" != 1 ] || "$SCRIPTS/patches-check.sh" "$work" ${SERIES:+"$SERIES"} >&2
 echo "$mails"
