@@ -20,56 +20,34 @@ import integrate  # noqa: E402  (found through the line above)
 TREES = [Path(p) for p in os.environ.get("BPF_ASYNC_TREES", "").split(":") if p]
 LONG_AGO = 1_000_000_000  # a time stamp that no write made now can have
 
-TABLE = r'''
+TABLE = r"""
 kernels = ["7.2", "7.3"]
 
 [[file]]
 path = "kernel/bpf/Kconfig"
 trace = 'OURS'
-
-[[file.anchor]]
-name = "switch"
-pattern = 'endmenu'
-where = "before"
-lines = """
+anchor = [{name = "switch", pattern = 'endmenu', where = "before", lines = '''
 config OURS
 	bool "ours"
 
-"""
+'''}]
 
 [[file]]
 path = "kernel/bpf/code.c"
 trace = 'OURS'
-
-[[file.anchor]]
-name = "first"
-pattern = '#include "a\.h"'
-where = "after"
-lines = """
-#include "OURS.h"
-"""
-
-[[file.anchor]]
-name = "function"
-pattern = 'int f\(void \*(?P<arg>\w+)\)'
-where = "before"
-lines = """
+anchor = [
+  {name = "first", pattern = '#include "a\.h"', where = "after", lines = '#include "OURS.h"'},
+  {name = "function", pattern = 'int f\(void \*(?P<arg>\w+)\)', where = "before", lines = '''
 #ifdef OURS
 int f(void *{arg})
 {
 	return ours({arg});
 }
 #else
+'''},
+  {name = "end", pattern = '/\* end \*/', where = "before", lines = '#endif /* OURS */'},
+]
 """
-
-[[file.anchor]]
-name = "end"
-pattern = '/\* end \*/'
-where = "before"
-lines = """
-#endif /* OURS */
-"""
-'''
 
 KERNEL = {
     "Makefile": "# a comment\nVERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\nEXTRAVERSION =\n",

@@ -21,49 +21,21 @@ int g(void)
 	return 1;
 }
 """
-EDITS = r"""
-[[file]]
-path = "a.c"
-
-[[file.anchor]]
-name = "value"
-function = 'int g\(.*'
-pattern = '(?P<indent>\s*)return 1;'
-where = "replace"
-lines = '{indent}return n;'
-
-[[file.anchor]]
-name = "call"
-pattern = '.* = h\(1\);'
-where = "replace"
-lines = "\tint n;\n\n\tn = h(2);"
-
-[[file.anchor]]
-name = "empty line"
-function = 'int g\(.*'
-pattern = ''
-where = "replace"
-lines = ''
-
-[[file.anchor]]
-name = "more"
-function = 'int g\(.*'
-pattern = '\s*return 1;'
-where = "before"
-lines = "\tn++;"
+BEGIN = "[[file]]\npath = 'a.c'\nanchor = ["
+VALUE = r"""
+  {name = "value", function = 'int g\(.*', pattern = '(?P<indent>\s*)return 1;', where = "replace",
+   lines = '{indent}return n;'},
+  {name = "call", pattern = '.* = h\(1\);', where = "replace", lines = "\tint n;\n\n\tn = h(2);"},
+  {name = "empty line", function = 'int g\(.*', pattern = '', where = "replace", lines = ''},
+  {name = "more", function = 'int g\(.*', pattern = '\s*return 1;', where = "before", lines = "\tn++;"},
+]"""
+ALL = r"""
+  {name = "all", function = 'int g\(.*', pattern = '\s*int n = .*', through = '\s*return 1;', where = "replace",
+   lines = "\treturn 2;"},
 """
-THROUGH = r"""
-[[file]]
-path = "a.c"
-
-[[file.anchor]]
-name = "all"
-function = 'int g\(.*'
-pattern = '\s*int n = .*'
-through = '\s*return 1;'
-where = "replace"
-lines = "\treturn 2;"
-"""
+# An inline table is one line.
+VALUE, ALL = VALUE.replace(",\n   ", ", "), ALL.replace(",\n   ", ", ")
+EDITS, THROUGH = BEGIN + VALUE, f"{BEGIN}{ALL}]"
 
 
 class Table(TreeTest):
@@ -81,12 +53,12 @@ class Table(TreeTest):
                 ('"7.2"', '"seven"', "seven"),
                 ('where = "after"', 'where = "above"', 'anchor "first": where must be before or after'),
                 ('where = "after"', 'where = "replace"', "where must be before or after"),
-                ('where = "after"', 'where = "after"\nthrough = ""', "unknown key through"),
+                ('where = "after"', 'where = "after", through = ""', "unknown key through"),
                 ("ours({arg})", "ours({argument})", "captures no {argument}"),
                 ("\nconfig OURS", "\nconfig THEIRS", "no inserted line matches the trace"),
                 (r"'int f\(void", r"'int f(void", 'anchor "function": no regular expression'),
                 ('name = "end"', 'name = "first"', "kernel/bpf/code.c: two anchors have one name"),
-                ('name = "end"', 'name = "end"\ntypo = 1', "unknown key typo"),
+                ('name = "end"', 'name = "end", typo = 1', "unknown key typo"),
                 ('path = "kernel/bpf/code.c"', 'path = "kernel/bpf/Kconfig"', "listed twice"),
                 ("[[file]]", "[[file", "not valid TOML")):
             with self.subTest(message), self.assertRaisesRegex(InputError, re.escape(message)):
@@ -101,7 +73,7 @@ class Table(TreeTest):
         self.assertEqual(self.insert(THROUGH), CODE.replace("\tint n = h(1);\n\n\treturn 1;", "\treturn 2;"))
 
     def test_edits_that_do_not_fit(self):
-        in_f, in_g, in_x = (f"function = 'int {name}\\(.*'\npattern = '(?P" for name in "fgx")
+        in_f, in_g, in_x = (f"function = 'int {name}\\(.*', pattern = '(?P" for name in "fgx")
         for edits, code, message in (
                 (EDITS.replace(in_g, "pattern = '(?P"), CODE, '"value" matched 2 times'),
                 (EDITS.replace(in_g, in_x), CODE, '"value" matched 0 times'),
@@ -111,7 +83,7 @@ class Table(TreeTest):
                 (THROUGH, CODE.replace("\n\n\treturn 1;\n}\n", "\n}\n\treturn 1;\n"), '"all" matched 0 times'),
                 # Two replace the same line.
                 (EDITS.replace('where = "before"', 'where = "replace"'), CODE, '"more"'),
-                (THROUGH + EDITS[EDITS.index("\n[[file.anchor]]"):], CODE, '"value"')):
+                (BEGIN + ALL + VALUE, CODE, '"value"')):
             with self.subTest(message), self.assertRaisesRegex(Refused, message):
                 self.insert(edits, code)
 

@@ -37,13 +37,7 @@ diff --git a/kernel/bpf/ours.c b/kernel/bpf/ours.c
 REPAIR = r"""
 [[file]]
 path = "kernel/bpf/code.c"
-
-[[file.anchor]]
-name = "value"
-function = 'int f\(.*'
-pattern = '(?P<indent>\s*)return %d;'
-where = "replace"
-lines = '{indent}return %d;'
+anchor = [{name = "value", pattern = '(?P<indent>\s*)return %d;', where = "replace", lines = '{indent}return %d;'}]
 """
 SERIES = {
     "series/01-begin.txt": "# SPDX\nbpf: Begin\n\nIt begins.\n---\nkernel/bpf/ours.c\n"
@@ -297,11 +291,6 @@ class ReadersOfTheRfc(unittest.TestCase):
             return all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", files) for word in words)
 
         self.assertEqual([literal for literal in sorted(literals) if not there(literal)], [])
-
-    def test_each_case_has_a_result(self):
-        results = (REPOSITORY / "docs/results.rst").read_text()
-        for case in set(re.findall(r"\bH\d+\b", self.text)):
-            self.assertRegex(results, rf"(?m)^    {case} ")
 
 
 if __name__ == "__main__":
