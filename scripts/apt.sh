@@ -11,29 +11,26 @@ CODENAME=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}") || COD
 
 # The machine's sources may be in either of apt's formats; apt reads them.
 mirror() {
-	local targets
-	# shellcheck disable=SC2016 # apt fills these in
-	targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(SITE)' \
-		'Created-By: Packages' | grep -v -e security -e ' cdrom:' || true)
-	{
-		grep -E "^$CODENAME main " <<<"$targets" ||
-			grep -E '^[a-z-]+ main .*/debian/?$' <<<"$targets" || true
-	} | sed -n '1s/.* //p'
+	# shellcheck disable=SC2016 # apt and awk fill these in
+	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(SITE)' 'Created-By: Packages' |
+		awk -v "codename=$CODENAME" '$2 == "main" && $3 !~ /^cdrom:|security/ &&
+			($1 == codename || $3 ~ /\/debian\/?$/) && !found++ { print $3 }'
 }
 
-# configure_apt SUITE NEXT [ARCHITECTURE]: NEXT is what to do where that cannot be.
-configure_apt() {
-	local address keyring architecture=${3:-amd64}
-	have apt-get dpkg-deb || die "Debian's $1 needs apt, which is not here" "$2"
+# own_lists LABEL SUITE NEXT [ARCHITECTURE]: reads its package lists; NEXT is what to do
+# where that cannot be.
+own_lists() {
+	local address keyring label=$1 suite=$2 next=$3 architecture=${4:-amd64}
+	have apt-get dpkg-deb || die "Debian's $suite needs apt, which is not here" "$next"
 	address=$(mirror)
 	[ -n "$address" ] || die "the apt sources of this machine name no Debian mirror" \
-		"add Debian's main suite there, or $2"
+		"add Debian's main suite there, or $next"
 	for keyring in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp} ''; do
 		[ ! -s "$keyring" ] || break
 	done
 	[ -n "$keyring" ] || die "Debian's archive keys are not here" "install debian-archive-keyring"
 	mkdir -p "$apt"/{lists,archives}/partial
-	echo "deb [arch=$architecture target=Packages signed-by=$keyring] $address $1 main" >"$apt/sources.list"
+	echo "deb [arch=$architecture target=Packages signed-by=$keyring] $address $suite main" >"$apt/sources.list"
 	# The machine's hooks of `apt-get update` are not for these lists, and
 	# the user _apt cannot write to a folder in a home.
 	cat >"$apt/apt.conf" <<-EOF
@@ -45,12 +42,14 @@ configure_apt() {
 		Dir::Cache "$apt";
 		APT::Architecture "$architecture";
 		APT::Sandbox::User "";
+		APT::Get::List-Cleanup "false";
 		Acquire::Languages "none";
 		Acquire::Retries "3";
 		#clear APT::Update::Pre-Invoke;
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	EOF
+	own_apt "$label" update
 }
 
 # own_apt LABEL COMMAND...
@@ -113,14 +112,11 @@ take_backports() {
 	! apt-get indextargets --format '$(RELEASE)' | grep -x "$suite" >/dev/null || return 0
 	eval "$(apt-config shell sources Dir::Etc::SourceList/f lists Dir::State::Lists/d)"
 	rm -rf "$apt/lists"
-	configure_apt "$suite" "$1"
+	mkdir -p "$apt/lists"
 	ln -s "$lists"*_* "$apt/lists/"
-	own_apt "setup: reading the package lists of $suite" -o APT::Get::List-Cleanup=false update
-	{
-		cat "$apt/sources.list"
-		[ ! -f "$sources" ] || cat "$sources"
-	} >"$apt/with-backports.list"
-	BACKPORTS+=(-o "Dir::Etc::SourceList=$apt/with-backports.list" -o "Dir::State::Lists=$apt/lists"
+	own_lists "setup: reading the package lists of $suite" "$suite" "$1"
+	[ ! -f "$sources" ] || cat "$sources" >>"$apt/sources.list"
+	BACKPORTS+=(-o "Dir::Etc::SourceList=$apt/sources.list" -o "Dir::State::Lists=$apt/lists"
 		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
 }
 

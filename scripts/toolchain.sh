@@ -9,48 +9,38 @@ RUSTC_NEEDED=1.85.0
 CLANG_NEEDED=17.0.1
 
 DISTRO=$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}") || DISTRO=
-known_distro() {
-	case $DISTRO in
-	debian-12 | debian-13) ;;
-	*) return 1 ;;
-	esac
-}
-
-rustc_version() { "$1" --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
-clang_version() { "$1" --version 2>/dev/null | sed -n 's/.*clang version \([0-9.]*\).*/\1/p'; }
+known_distro() { [[ $DISTRO =~ ^debian-1[23]$ ]]; }
 
 # Debian's own rustc comes before one on PATH: the kernel needs the library's
 # sources of exactly that compiler, and rustup's are often not installed.
 find_rustc() {
-	local candidate
+	local candidate about candidates=(/usr/bin/rustc)
+	[ -z "${RUSTC:-}" ] || candidates=("$RUSTC" /usr/bin/rustc)
+	known_distro || candidates+=(rustc)
 	RUSTC_FOUND='' RUSTC_LLVM='' RUST_LIB_SRC=''
-	for candidate in "${RUSTC:-}" /usr/bin/rustc rustc; do
-		[ "$candidate" != rustc ] || ! known_distro || continue
-		candidate=$(command -v "$candidate" 2>/dev/null) || continue
-		RUSTC_FOUND=$(rustc_version "$candidate")
-		[ -n "$RUSTC_FOUND" ] || continue
-		RUSTC=$candidate
-		RUSTC_LLVM=$("$RUSTC" -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-		RUSTDOC=${RUSTC%rustc}rustdoc
+	for candidate in "${candidates[@]}"; do
+		RUSTC=$(command -v "$candidate") || continue
+		about=$("$RUSTC" -vV 2>/dev/null) || continue
+		RUSTC_FOUND=$(sed -n 's/^rustc \([0-9.]*\).*/\1/p' <<<"$about")
+		RUSTC_LLVM=$(sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$about")
 		RUST_LIB_SRC=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust/library
-		return
+		break
 	done
-	RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
+	RUSTC=${RUSTC:-/usr/bin/rustc} RUSTDOC=${RUSTC%rustc}rustdoc
 }
 
 # The clang of rustc's LLVM major, else the newest that is there.
 find_clang() {
 	local suffix
-	CLANG_FOUND='' CLANG_MAJOR=''
+	CLANG_FOUND='' CLANG_MAJOR='' LLVM_SUFFIX=${RUSTC_LLVM:+-$RUSTC_LLVM} LIBCLANG=
 	for suffix in ${RUSTC_LLVM:+"-$RUSTC_LLVM"} -23 -22 -21 -20 -19 -18 -17 ''; do
-		command -v "clang$suffix" >/dev/null || continue
-		CLANG_FOUND=$(clang_version "clang$suffix")
+		have "clang$suffix" || continue
+		CLANG_FOUND=$("clang$suffix" --version 2>/dev/null | sed -n 's/.*clang version \([0-9.]*\).*/\1/p')
 		ver_ge "$CLANG_FOUND" "$CLANG_NEEDED" || continue
 		LLVM_SUFFIX=$suffix CLANG_MAJOR=${CLANG_FOUND%%.*}
 		LIBCLANG=/usr/lib/llvm-$CLANG_MAJOR/lib
 		return
 	done
-	LLVM_SUFFIX=${RUSTC_LLVM:+-$RUSTC_LLVM} LIBCLANG=
 }
 
 llvm_agrees() { [ -n "$RUSTC_LLVM" ] && [ "$RUSTC_LLVM" = "$CLANG_MAJOR" ]; }
@@ -64,6 +54,11 @@ find_toolchain() {
 	export PATH=$TOOLS/bin:$PATH
 	KMAKE=(make "ARCH=$KERNEL_ARCH" "LLVM=${LLVM_SUFFIX:-1}" "RUSTC=$RUSTC" "RUSTDOC=$RUSTDOC"
 		"RUST_LIB_SRC=$RUST_LIB_SRC" "BINDGEN=$TOOLS/bin/bindgen")
+}
+
+# pip notes this down last. To run it takes half a second.
+virtme_is_whole() {
+	compgen -G "$TOOLS/virtme/lib/python*/site-packages/virtme_ng-$VIRTME_VERSION.dist-info/RECORD" >/dev/null
 }
 
 # Words of a locale or of a caller must not reach the kernel's build.
