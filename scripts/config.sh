@@ -3,6 +3,17 @@
 #
 # Sourced after toolchain.sh: what a kernel is made from and configured with.
 
+# Options of the user's own, on top of ours.
+check_config_extra() {
+	local bad
+	[ -n "${CONFIG_EXTRA:-}" ] || return 0
+	[ -f "$CONFIG_EXTRA" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA is no file" "name a file with lines like CONFIG_VLAN_8021Q=y"
+	bad=$(grep -m 1 -nvE '^(CONFIG_[A-Za-z0-9_]+=.*|#.*|[[:space:]]*)$' "$CONFIG_EXTRA") || bad=
+	[ -z "$bad" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA has no option in line ${bad%%:*}, '${bad#*:}'" \
+		"write options like CONFIG_VLAN_8021Q=y"
+	CONFIG_EXTRA=$(realpath "$CONFIG_EXTRA")
+}
+
 # FLAVOR is debian-NAME in make matrix only.
 fragments() {
 	local name
@@ -53,16 +64,11 @@ not_taken() {
 	done
 }
 
-# allnoconfig BUILD: what its fragments ask for. make leaves .config alone when
+# allnoconfig BUILD: what its fragments ask for. kconfig leaves .config alone when
 # nothing changes, so that nothing is rebuilt.
 allnoconfig() {
-	KCONFIG_ALLCONFIG=$1/fragments KCONFIG_CONFIG=$1/.config.new \
-		"${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$1" allnoconfig || return
-	if cmp -s "$1/.config" "$1/.config.new"; then
-		rm "$1/.config.new"
-	else
-		mv "$1/.config.new" "$1/.config"
-	fi
+	KCONFIG_ALLCONFIG=$1/fragments KCONFIG_CONFIG=$1/.config \
+		"${KMAKE[@]}" "ARCH=$KERNEL_ARCH" -C "$tree" O="$1" allnoconfig
 }
 
 # The first message of the compiler, not the last line of make.

@@ -31,6 +31,35 @@ built_from() {
 	return 1
 }
 
+# build_name IMPL: of the build folder. With CONFIG_EXTRA it is one of its own,
+# the plain build stays as it is.
+build_name() {
+	local name=${tree##*/}-$1
+	[ "$FLAVOR" = plain ] || name+=-$FLAVOR
+	[ "$ARCH" = x86_64 ] || name+=-$ARCH
+	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
+	echo "$name"
+}
+
+# A new build folder begins as a copy of the other implementation's: the two
+# kernels share all but a few objects. Compilers and options are make's business.
+# Commands that name the folder get the new name: else objtool would be built again,
+# and after it every object that it has looked at.
+seed() {
+	local other
+	if [ "$IMPL" = rust ]; then other=$(build_name c); else other=$(build_name rust); fi
+	[ ! -e "$build" ] && [ -s "$CACHE/build/$other/$KERNEL_IMAGE" ] && [ -f "$CACHE/build/$other/$STAMP" ] || return 0
+	say "kernel: $name begins as a copy of $other"
+	(
+		lock "$CACHE/build/$other.lock" "the build folder $other" -s
+		rm -rf "$build.part"
+		cp -a --reflink=auto "$CACHE/build/$other" "$build.part"
+		rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
+		find "$build.part" -name '.*.cmd' -exec sed -i "s|/build/$other/|/build/$name/|g" {} +
+		mv "$build.part" "$build"
+	)
+}
+
 configure() {
 	local missing
 	fragments >"$build/fragments"
@@ -45,25 +74,6 @@ configure() {
 			"'make doctor' says whether Rust is available; else a name is wrong or a dependency is missing in config/${CONFIG_EXTRA:+ or $CONFIG_EXTRA}"
 	}
 	llvm_agrees || say "kernel: clang has LLVM $CLANG_MAJOR, rustc $RUSTC_LLVM: RUST_INLINE_HELPERS is off"
-}
-
-# A new build folder begins as a copy of the other implementation's: the two
-# kernels share all but a few objects. Compilers and options are make's business.
-# Commands that name the folder get the new name: else objtool would be built again,
-# and after it every object that it has looked at.
-seed() {
-	local other
-	other=$CACHE/build/$(IMPL=$1 build_name "${tree##*/}")
-	[ ! -e "$build" ] && [ -s "$other/$KERNEL_IMAGE" ] && [ -f "$other/$STAMP" ] || return 0
-	say "kernel: $name begins as a copy of ${other##*/}"
-	(
-		lock "$other.lock" "the build folder ${other##*/}" -s
-		rm -rf "$build.part"
-		cp -a --reflink=auto "$other" "$build.part"
-		rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
-		find "$build.part" -name '.*.cmd' -exec sed -i "s|/build/${other##*/}/|/build/$name/|g" {} +
-		mv "$build.part" "$build"
-	)
 }
 
 build_kernel() {
@@ -97,22 +107,18 @@ fi
 tree=$("$SCRIPTS/tree.sh")
 # Nothing may have changed while it was copied: else the stamp would be wrong.
 [ "$from" = "$(inputs)" ] || from=
-name=$(build_name "${tree##*/}")
+name=$(build_name "$IMPL")
 build=$CACHE/build/$name
 image=$build/$KERNEL_IMAGE
 # The tree must not change under a build.
 lock "$tree.lock" "the tree ${tree##*/}" -s
 lock "$build.lock" "the build folder $name"
 [ -e "$image" ] || need_disk "$CACHE" 3000 "building a kernel"
-case $IMPL in
-rust) seed c ;;
-c) seed rust ;;
-esac
+seed
 mkdir -p "$build"
 # Until the build has ended well, the image is of neither the old nor the new.
 grep -qsxF "${from:-none}" "$build/$STAMP" || rm -f "$build/$STAMP"
 configure
 build_kernel
-[ -s "$image" ] || die "the build left no $image" "see $LOGS/$name.log"
 [ -z "$from" ] || printf '%s\n' "$from" "$(image_is "$image")" >"$build/$STAMP"
 echo "$image"

@@ -74,16 +74,10 @@ need_disk() {
 }
 
 # ver_ge FOUND NEEDED
-ver_ge() {
-	[ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
-}
+ver_ge() { [ -n "$1" ] && printf '%s\n' "$2" "$1" | sort -V -C; }
 
 # command_of PID: its command line, as far as it fits into a message.
-command_of() {
-	local words
-	words=$(tr '\0\n' '  ' 2>/dev/null <"/proc/$1/cmdline") || return 0
-	echo "${words:0:160}"
-}
+command_of() { tr '\0\n' '  ' 2>/dev/null <"/proc/$1/cmdline" | cut -c -160 | sed 's/ *$//'; }
 
 # holder FILE: who holds that lock. /proc/PID/fdinfo says so of each file that is
 # open, and children inherit the file: the outermost of them is meant, or what
@@ -93,13 +87,13 @@ holder() {
 	while read -r fd; do
 		! grep -qs '^lock:' "${fd/fd/fdinfo}" || pids+="$(cut -d/ -f3 <<<"$fd") "
 	done < <(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null)
-	read -r pid _ <<<"$pids" || true
+	read -r pid _ <<<"$pids"
 	[ -n "$pid" ] || { echo "another run" && return; }
-	while parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ "${parent:-0}" != 0 ] &&
-		{ [[ $pids == *" $parent "* ]] || [[ $(command_of "$parent") =~ ^make\ |/scripts/[a-z-]+\.sh\  ]]; }; do
+	while parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) &&
+		[[ $pids == *" $parent "* || $(command_of "$parent") =~ ^make\ |/scripts/[a-z-]+\.sh(\ |$) ]]; do
 		pid=$parent
 	done
-	echo "pid $pid ($(command_of "$pid" | sed 's/ *$//'))"
+	echo "pid $pid ($(command_of "$pid"))"
 }
 
 # lock FILE WHAT [-s]: held until this script and what it started have ended.
@@ -125,7 +119,6 @@ logged() {
 	shift 3
 	[ "$1" = -- ] || { total=$1 && shift; }
 	shift
-	mkdir -p "${log%/*}"
 	# Python is among what setup.sh installs.
 	if have python3; then
 		"$@" </dev/null 2>&1 |
@@ -176,27 +169,6 @@ check_arch() {
 	export ARCH
 }
 
-# Options of the user's own, on top of ours; not_taken() in kernel.sh does the rest.
-check_config_extra() {
-	local bad
-	[ -n "${CONFIG_EXTRA:-}" ] || return 0
-	[ -f "$CONFIG_EXTRA" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA is no file" "name a file with lines like CONFIG_VLAN_8021Q=y"
-	bad=$(grep -m 1 -nvE '^(CONFIG_[A-Za-z0-9_]+=.*|#.*|[[:space:]]*)$' "$CONFIG_EXTRA") || bad=
-	[ -z "$bad" ] || die "CONFIG_EXTRA=$CONFIG_EXTRA has no option in line ${bad%%:*}, '${bad#*:}'" \
-		"write options like CONFIG_VLAN_8021Q=y"
-	CONFIG_EXTRA=$(realpath "$CONFIG_EXTRA")
-}
-
-# The name of a build folder: build_name VERSION. With CONFIG_EXTRA it is one of
-# its own, the plain build stays as it is.
-build_name() {
-	local name=$1-$IMPL
-	[ "$FLAVOR" = plain ] || name+=-$FLAVOR
-	[ "$ARCH" = x86_64 ] || name+=-$ARCH
-	[ -z "${CONFIG_EXTRA:-}" ] || name+=-extra-$(sha256sum <<<"$CONFIG_EXTRA" | cut -c 1-8)
-	echo "$name"
-}
-
 # bpf_tools BUILD: the folder of bpftool and libbpf of the source that kernel was
 # built from, as selftests.py names it.
 bpf_tools() {
@@ -205,13 +177,11 @@ bpf_tools() {
 	echo "$CACHE/selftests/tools-${tree##*/}-$(sha256sum <<<"$tree" | cut -c 1-8)"
 }
 
-# kernel_version FOLDER: what its Makefile says, or nothing. `make
-# kernelversion` would do, but needs the tree to be whole.
+# kernel_version FOLDER: what its Makefile says, or nothing if it is no whole tree.
 kernel_version() {
-	[ -f "$1/Kbuild" ] && [ -f "$1/kernel/bpf/helpers.c" ] || return 0
-	sed -n -e '/^VERSION = /s///p' -e '/^PATCHLEVEL = /s//./p' \
-		-e '/^SUBLEVEL = /s//./p' -e '/^EXTRAVERSION = *\(.*\)/s//\1/p' \
-		"$1/Makefile" 2>/dev/null | head -n 4 | tr -d '\n'
+	[ -f "$1/Makefile" ] && [ -f "$1/Kbuild" ] && [ -f "$1/kernel/bpf/helpers.c" ] || return 0
+	awk '/^(VERSION|PATCHLEVEL|SUBLEVEL) =/ { version = version dot $3; dot = "." }
+		/^EXTRAVERSION =/ { print version $3; exit }' "$1/Makefile"
 }
 
 # Before anything is installed or fetched for it.
@@ -220,8 +190,7 @@ check_source() {
 	[ -n "${KSRC:-}" ] || return 0
 	[ -d "$KSRC" ] || die "KSRC=$KSRC is not a directory" "name the top directory of a Linux $KERNEL_SERIES source"
 	version=$(kernel_version "$KSRC")
-	[ -n "$version" ] ||
-		die "KSRC=$KSRC is not a kernel tree" "name the top directory of a Linux $KERNEL_SERIES source"
+	[ -n "$version" ] || die "KSRC=$KSRC is not a kernel tree" "name the top directory of a Linux $KERNEL_SERIES source"
 	[ "$(cut -d. -f1,2 <<<"$version")" = "$KERNEL_SERIES" ] ||
 		die "KSRC=$KSRC is Linux $version, which is not supported" "use a Linux $KERNEL_SERIES source"
 }
