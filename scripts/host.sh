@@ -7,32 +7,22 @@
 
 . "$(dirname "$0")/lib.sh"
 
-RUST_NEEDED=1.85
-HOST=$ROOT/tests/host
-
 what=${1:-all}
-[[ " all models mutations " == *" $what "* ]] ||
-	die "there is no '$what' here" "say nothing, models or mutations"
+[[ " all models mutations " == *" $what "* ]] || die "there is no '$what' here" "say nothing, models or mutations"
 have cargo rustc || die "cargo and rustc are missing" "make setup installs them"
-version=$(rustc --version | cut -d' ' -f2)
-ver_ge "$version" "$RUST_NEEDED" ||
-	die "rustc is $version, the models need $RUST_NEEDED" "make setup installs a newer one, or put yours first on PATH"
-
 make_cache
 need_disk "$CACHE" 500 "building the models"
 export CARGO_TARGET_DIR=$CACHE/host-target RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 unset BPF_ASYNC_MUTATION RUSTFLAGS
-cd "$HOST"
+cd "$ROOT/tests/host"
 
 # Loom is fetched once; what Cargo.lock says is what is built.
-cargo fetch --locked --quiet ||
-	die "loom could not be fetched" "see above; with the network back, run this again"
-
-if [ "$what" != mutations ]; then
+cargo fetch --locked --quiet || die "loom could not be fetched" "see above; with the network back, run this again"
+[ "$what" = mutations ] || {
 	say "exploring the models, a minute or less"
 	nice cargo test --locked --lib
-fi
-if [ "$what" != models ]; then
+}
+[ "$what" = models ] || {
 	say "building and running each mutation, some minutes"
 	nice cargo test --locked --test mutants -- --include-ignored --nocapture
-fi
+}

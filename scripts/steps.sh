@@ -11,11 +11,23 @@ CHECKS=(licence shell python rustfmt units anchors)
 
 PASSED=0 FAILED=0 SKIPPED=0
 
+# begin NAME: of a run over many kernels, which go to out/NAME.txt.
+begin() {
+	unset KSRC CONFIG_EXTRA SERIES CPUS APPEND CASE ONLY
+	export FLAVOR=plain ARCH=x86_64
+	mkdir -p "$ROOT/out"
+	STEPS_FILE=$ROOT/out/$1.txt
+	: >"$STEPS_FILE"
+	# Also what is only needed for the checks (shellcheck): not in doctor's list.
+	ARCH=arm64 "$SCRIPTS/setup.sh"
+	export BPF_ASYNC_SETUP=1
+}
+
 # step NAME COMMAND...
 step() {
 	local name=$1 start=$SECONDS status=0 result
 	shift
-	printf '== %s\n' "$name"
+	echo "== $name"
 	"$@" || status=$?
 	case $status in
 	0) result=pass && PASSED=$((PASSED + 1)) ;;
@@ -23,15 +35,11 @@ step() {
 	130) interrupted ;;
 	*) result="FAIL (exit status $status)" && FAILED=$((FAILED + 1)) ;;
 	esac
-	said "$(printf '== %s: %s, %d s' "$name" "$result" $((SECONDS - start)))"
-}
-
-said() {
-	printf '%s\n' "$1" | tee -a "${STEPS_FILE:-/dev/null}"
+	echo "== $name: $result, $((SECONDS - start)) s" | tee -a "${STEPS_FILE:-/dev/null}"
 }
 
 # The last line, and the exit status of it all.
 finish() {
-	said "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped" | tee -a "${STEPS_FILE:-/dev/null}"
 	[ "$FAILED" = 0 ] && { [ "$SKIPPED" = 0 ] || [ -z "${BPF_ASYNC_STRICT:-}" ]; }
 }

@@ -8,22 +8,14 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA SERIES CPUS APPEND CASE
-export IMPL=both FLAVOR=plain ARCH=x86_64
-mkdir -p "$ROOT/out"
-STEPS_FILE=$ROOT/out/test-all.txt
 PARTS=(arm64 rt cfi up nolapic debug clients matrix patches)
 
 read -ra parts <<<"${ONLY:-${PARTS[*]}}"
 for part in "${parts[@]}"; do
-	[[ " ${PARTS[*]} " == *" $part "* ]] ||
-		die "there is no part '$part'" "take some of: ${PARTS[*]}"
+	[[ " ${PARTS[*]} " == *" $part "* ]] || die "there is no part '$part'" "take some of: ${PARTS[*]}"
 done
-# Matrix and patches have an ONLY of their own.
-unset ONLY
-: >"$STEPS_FILE"
-ARCH=arm64 "$SCRIPTS/setup.sh"
-export BPF_ASYNC_SETUP=1
+export IMPL=both
+begin test-all
 
 selftests() {
 	local c rust
@@ -31,12 +23,11 @@ selftests() {
 	"$SCRIPTS/selftests.py" --flavor "$FLAVOR" --arch "$ARCH" --kernel-c "$c" --kernel-rust "$rust" "$@"
 }
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
+regress() { env "$@" "$SCRIPTS/target.sh" regress; }
 
-# outline TARGET: with helpers that are called.
-outline() {
-	echo CONFIG_RUST_INLINE_HELPERS=n >"$CACHE/outline.config"
-	IMPL=rust CONFIG_EXTRA=$CACHE/outline.config "$SCRIPTS/target.sh" "$1"
-}
+# With helpers that are called.
+OUTLINE=(IMPL=rust CONFIG_EXTRA="$CACHE/outline.config")
+echo CONFIG_RUST_INLINE_HELPERS=n >"$CACHE/outline.config"
 
 # kernels NAME: both, and what runs on each machine and flavour.
 kernels() {
@@ -45,7 +36,7 @@ kernels() {
 	step "kunit: $1" env IMPL=rust "$SCRIPTS/target.sh" kunit
 	step "sample: $1" sample
 	step "selftests: $1" selftests
-	step "own tests: $1" "$SCRIPTS/target.sh" regress
+	step "own tests: $1" regress
 }
 
 for part in "${parts[@]}"; do
@@ -56,12 +47,12 @@ for part in "${parts[@]}"; do
 	cfi)
 		FLAVOR=cfi && kernels "$part"
 		step "selftests: cfi=kcfi" selftests --append cfi=kcfi
-		step "kunit: cfi, RUST_INLINE_HELPERS=n" outline kunit
-		step "own tests: cfi, RUST_INLINE_HELPERS=n" outline regress
+		step "kunit: cfi, RUST_INLINE_HELPERS=n" env "${OUTLINE[@]}" "$SCRIPTS/target.sh" kunit
+		step "own tests: cfi, RUST_INLINE_HELPERS=n" regress "${OUTLINE[@]}"
 		;;
 	nolapic)
-		step "own tests: one CPU" env CPUS=1 "$SCRIPTS/target.sh" regress
-		step "own tests: one CPU, no irq_work interrupt" env CPUS=1 APPEND=nolapic "$SCRIPTS/target.sh" regress
+		step "own tests: one CPU" regress CPUS=1
+		step "own tests: one CPU, no irq_work interrupt" regress CPUS=1 APPEND=nolapic
 		;;
 	clients) step "clients" "$SCRIPTS/clients.sh" ;;
 	matrix) step "matrix" "$SCRIPTS/matrix.sh" ;;

@@ -8,29 +8,23 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/steps.sh"
 
-unset KSRC CONFIG_EXTRA CPUS APPEND CASE ONLY
-export IMPL=rust FLAVOR=plain ARCH=x86_64
-mkdir -p "$ROOT/out"
-STEPS_FILE=$ROOT/out/test.txt
-: >"$STEPS_FILE"
+export IMPL=rust
+begin test
 
-# Also what is only needed for the checks (shellcheck): not in doctor's list.
-ARCH=arm64 "$SCRIPTS/setup.sh"
-export BPF_ASYNC_SETUP=1
-
-# kernel IMPL [FLAVOR [ARCH]]: builds it; BUILD is its folder.
+# kernel NAME: builds that of FLAVOR and ARCH; BUILD is its folder.
 kernel() {
-	BUILD=$(FLAVOR=${2:-plain} ARCH=${3:-x86_64} built "$1" --always)
+	BUILD=
+	step "kernel: $1" build
 }
+build() { BUILD=$(built rust --always); }
 
 # on_kernel COMMAND...: with the build folder of the step before as last word.
 on_kernel() {
-	[ -d "${BUILD:=}" ] || { say "there is no kernel to run it on" && return 1; }
+	[ -d "$BUILD" ] || { say "there is no kernel to run it on" && return 1; }
 	"$@" "$BUILD"
 }
 
-selftests() { "$SCRIPTS/selftests.py" --impl rust "$@"; }
-regress() { selftests --own "$@"; }
+selftests() { "$SCRIPTS/selftests.py" --impl rust --flavor "$FLAVOR" --arch "$ARCH" "$@"; }
 
 for name in "${CHECKS[@]}"; do
 	step "check: $name" "$SCRIPTS/check.sh" "$name"
@@ -38,25 +32,22 @@ done
 step "litmus tests" "$SCRIPTS/litmus.sh"
 step "models" "$SCRIPTS/host.sh"
 
-step "kernel: rust" kernel rust
-step "warnings: rust" on_kernel "$SCRIPTS/warnings.sh"
-step "kunit: rust" on_kernel "$SCRIPTS/kunit.py" --kernel
-step "sample: rust, out of tree" on_kernel "$SCRIPTS/sample.sh"
-step "own program: rust" "$ROOT/tests/console/own_program/run.sh"
-step "selftests: rust" on_kernel selftests --kernel-rust
-step "own tests: rust" on_kernel regress --kernel-rust
-step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
+for FLAVOR in plain debug; do
+	name=rust
+	[ "$FLAVOR" = plain ] || name="rust, $FLAVOR"
+	kernel "$name"
+	step "warnings: $name" on_kernel "$SCRIPTS/warnings.sh"
+	step "kunit: $name" on_kernel "$SCRIPTS/kunit.py" --kernel
+	step "sample: ${name/%rust/rust, out of tree}" on_kernel "$SCRIPTS/sample.sh"
+	[ "$FLAVOR" != plain ] || step "own program: rust" "$ROOT/tests/console/own_program/run.sh"
+	step "selftests: $name" on_kernel selftests --kernel-rust
+	step "own tests: $name" on_kernel selftests --own --kernel-rust
+	[ "$FLAVOR" != plain ] ||
+		step "instructions: rust" on_kernel "$SCRIPTS/bench.py" --impl rust --check --kernel-rust
+done
 
-BUILD=
-step "kernel: rust, debug" kernel rust debug
-step "warnings: rust, debug" on_kernel "$SCRIPTS/warnings.sh"
-step "kunit: rust, debug" on_kernel "$SCRIPTS/kunit.py" --kernel
-step "sample: rust, debug" on_kernel "$SCRIPTS/sample.sh"
-step "selftests: rust, debug" on_kernel selftests --flavor debug --kernel-rust
-step "own tests: rust, debug" on_kernel regress --flavor debug --kernel-rust
-
-BUILD=
-step "kernel: rust, arm64" kernel rust plain arm64
+FLAVOR=plain ARCH=arm64
+kernel "rust, arm64"
 step "kunit: rust, arm64" on_kernel "$SCRIPTS/kunit.py" --kernel
-step "selftests: rust, arm64" on_kernel selftests --arch arm64 --kernel-rust
+step "selftests: rust, arm64" on_kernel selftests --kernel-rust
 finish
