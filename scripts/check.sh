@@ -15,10 +15,9 @@ skip() {
 # Ours, also what is not committed yet; a file that was removed is not.
 files() {
 	git -C "$ROOT" ls-files --cached --others --exclude-standard -- "$@" |
-		sort -u | while read -r file; do [ ! -f "$ROOT/$file" ] || echo "$ROOT/$file"; done
+		while read -r file; do [ ! -f "$ROOT/$file" ] || echo "$ROOT/$file"; done
 }
 
-# grep -L lists files without the line, and says 0 when there is one.
 check_licence() {
 	local file bad=0
 	while read -r file; do
@@ -34,7 +33,7 @@ check_shell() {
 	local scripts script
 	mapfile -t scripts < <(files '*.sh' .ci/run)
 	for script in "${scripts[@]}"; do bash -n "$script"; done
-	command -v shellcheck >/dev/null || skip "no shellcheck" "make setup installs it"
+	have shellcheck || skip "no shellcheck" "make setup installs it"
 	# The .sh files are bash throughout; what lib.sh sets is used elsewhere.
 	(cd "$SCRIPTS" && shellcheck --shell=bash --external-sources --source-path=SCRIPTDIR \
 		--exclude=SC1090,SC1091,SC2034,SC2154 "${scripts[@]}")
@@ -43,18 +42,16 @@ check_shell() {
 # Compiled in memory: the source folder stays as it is.
 check_python() {
 	files '*.py' | xargs -d '\n' python3 -c '
-import sys
+import pathlib, sys
 for path in sys.argv[1:]:
-    with open(path, "rb") as file:
-        compile(file.read(), path, "exec")'
+    compile(pathlib.Path(path).read_bytes(), path, "exec")'
 }
 
 # The kernel's style, with the kernel's own settings.
 check_rustfmt() {
 	local sources source
-	command -v rustfmt >/dev/null || skip "no rustfmt" "make setup installs it"
+	have rustfmt || skip "no rustfmt" "make setup installs it"
 	mapfile -t sources < <(files '*.rs')
-	[ ${#sources[@]} -gt 0 ] || die "there is no Rust file here" "the clone is not whole"
 	source=$("$SCRIPTS/source.sh")
 	rustfmt --check --edition 2021 --config-path "$source/.rustfmt.toml" "${sources[@]}"
 	# It leaves comments alone.
@@ -71,21 +68,18 @@ check_units() {
 		say "tests/$folder"
 		(cd "$ROOT/tests/$folder" && BPF_ASYNC_TREES=$source python3 -B -c '
 import sys, unittest
-tests = unittest.defaultTestLoader.discover(".")
-result = unittest.TextTestRunner().run(tests)
+result = unittest.TextTestRunner().run(unittest.defaultTestLoader.discover("."))
 sys.exit(not result.wasSuccessful() or not result.testsRun or bool(result.skipped))')
 	done
 }
 
 # The tree, and once more: no file of it may be newer after that.
 check_anchors() {
-	local tree mark newer
-	mark=$(mktemp)
+	local tree made newer
 	tree=$(KSRC='' "$SCRIPTS/tree.sh")
-	touch "$mark"
+	made=$(date +%s.%N)
 	KSRC='' "$SCRIPTS/tree.sh" >/dev/null
-	newer=$(find "$tree" -newer "$mark" -type f | head -n 3)
-	rm -f "$mark"
+	newer=$(find "$tree" -newermt "@$made" -type f)
 	[ -z "$newer" ] || {
 		say "$newer"
 		die "a second run changed the files above in the tree" "integrate.py must leave them alone"
@@ -98,7 +92,7 @@ if [ $# = 1 ]; then
 	exit
 fi
 [ $# -gt 0 ] || set -- "${CHECKS[@]}"
-for name in "$@"; do
-	step "check: $name" "$SCRIPTS/check.sh" "$name"
+for name; do
+	step "check: $name" "$0" "$name"
 done
 finish

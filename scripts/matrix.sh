@@ -30,11 +30,9 @@ fetch_debian_configs() {
 	apt=$CACHE/apt
 	[ ! -d "$configs" ] || return 0
 	lock "$CACHE/src.lock" "the lists of Debian's packages"
-	configure_apt trixie-backports "leave out the debian configurations: ONLY='name ...'"
-	own_apt "matrix: reading the package lists" update
+	own_lists "matrix: reading the package lists" trixie-backports "leave out the debian configurations: ONLY='name ...'"
 	(cd "$apt/archives" && own_apt "matrix: fetching $package" download "$package")
 	deb=$(compgen -G "$apt/archives/${package}_*.deb" | sort -V | tail -n 1)
-	[ -n "$deb" ] || die "apt left no $package in $apt/archives" "run the same command again"
 	rm -rf "$configs.part"
 	mkdir "$configs.part"
 	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$configs.part" --strip-components=4

@@ -15,13 +15,12 @@ GUEST=(base-passwd bash coreutils dash findutils grep hostname iproute2 kmod maw
 SYSROOT=(libc6-dev libelf-dev libzstd-dev zlib1g-dev)
 
 fetch() {
-	local libgcc next='use ARCH=x86_64'
+	local libgcc
 	need_disk "$CACHE" 1000 "a root file system of $ARCH"
 	rm -rf "$apt" "$root.part"
-	configure_apt "${CODENAME:-trixie}" "$next" "$ARCH"
-	: >"$apt/status"
 	say "root: looking for the packages of $ARCH"
-	own_apt "root: reading the package lists" update
+	own_lists "root: reading the package lists" "${CODENAME:-trixie}" 'use ARCH=x86_64' "$ARCH"
+	: >"$apt/status"
 	libgcc=$(apt-cache -c="$apt/apt.conf" pkgnames libgcc- | grep -E '^libgcc-[0-9]+-dev$' | sort -V | tail -n 1)
 	own_apt "root: fetching packages of $ARCH" -y --download-only --no-install-recommends \
 		-o Dir::State::status="$apt/status" install "${GUEST[@]}" "${SYSROOT[@]}" "${libgcc:-libgcc-dev}"
@@ -29,18 +28,17 @@ fetch() {
 
 unpack() {
 	local name deb
-	mkdir -p "$root.part"/{dev,etc,proc,root,run,sys,tmp,usr/{bin,lib,sbin},var/tmp}
+	# The kernel's selftests mount cgroups below /mnt.
+	mkdir -p "$root.part"/{dev,etc,mnt,proc,root,run,sys,tmp,usr/{bin,lib,sbin,local/sbin},var/tmp}
 	for name in bin lib sbin; do ln -s "usr/$name" "$root.part/$name"; done
 	for deb in "$apt"/archives/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" |
 			tar -x -C "$root.part" --keep-directory-symlink --no-same-owner
 	done
-	cp "$root.part/usr/share/base-passwd/passwd.master" "$root.part/etc/passwd"
-	cp "$root.part/usr/share/base-passwd/group.master" "$root.part/etc/group"
+	for name in passwd group; do cp "$root.part/usr/share/base-passwd/$name.master" "$root.part/etc/$name"; done
 	[ -e "$root.part/bin/sh" ] || ln -s dash "$root.part/bin/sh"
 	[ -e "$root.part/bin/awk" ] || ln -s mawk "$root.part/bin/awk"
 	# virtme-ng's init ends with it.
-	mkdir -p "$root.part/usr/local/sbin"
 	printf '%s\n' '#!/bin/sh' 'echo o >/proc/sysrq-trigger' 'while :; do :; done' >"$root.part/usr/local/sbin/poweroff"
 	chmod +x "$root.part/usr/local/sbin/poweroff"
 	mv "$root.part" "$root"
@@ -55,5 +53,4 @@ if [ ! -d "$root" ]; then
 	unpack
 	rm -rf "$apt"
 fi
-mkdir -p "$root/mnt"	# the kernel's selftests mount cgroups below it
 echo "$root"

@@ -7,6 +7,9 @@
 
 . "$(dirname "$0")/lib.sh"
 
+target=${1:?target.sh TARGET: which one?}
+shift
+: "${IMPL:=rust}"
 arguments=()
 
 # option NAME VALUE: for the program, if there is a value.
@@ -32,11 +35,9 @@ vm() {
 	[[ ${TIMEOUT:-300} =~ ^[1-9][0-9]*$ ]] ||
 		die "TIMEOUT is a number of seconds, not '$TIMEOUT'" "say for instance TIMEOUT=300"
 	[ -z "${TIMEOUT:-}" ] || export BPF_ASYNC_WAIT=$TIMEOUT
-	check_arch
 	build=$(built "$IMPL")
 	tools=$(bpf_tools "$build")
-	[ "$ARCH" = x86_64 ] && [ -x "$tools/bpftool" ] || tools=
-	option --path "$tools"
+	[ "$ARCH" != x86_64 ] || [ ! -x "$tools/bpftool" ] || option --path "$tools"
 	option --append "${APPEND:-}"
 	arguments+=(--kernel "$build" --cpus "$CPUS")
 	[ "$target" = vm ] || exec "$SCRIPTS/vm.py" "${arguments[@]}" --shell
@@ -90,9 +91,6 @@ stress() {
 
 # bench [OPTION...]: everything, or what ONLY names; the options are bench.py's.
 bench() {
-	# Other kernels count their own checks; their build must not be asked for either.
-	export FLAVOR=plain
-	check_arch
 	check_impls bench
 	arguments=(--impl "$IMPL" --arch "$ARCH")
 	option --only "${ONLY:-}"
@@ -101,21 +99,18 @@ bench() {
 	exec "$SCRIPTS/bench.py" "${arguments[@]}" "$@"
 }
 
-target=${1:?target.sh TARGET: which one?}
-shift
-: "${IMPL:=rust}"
+# Other kernels count their own checks; their build must not be asked for either.
+[ "$target" != bench ] || export FLAVOR=plain
+check_flavor
+check_arch
 case $target in
 vm | shell) vm ;;
 kunit | bench) "$target" "$@" ;;
 selftests)
-	check_flavor
-	check_arch
 	check_impls selftests
 	exec "$SCRIPTS/selftests.py" --impl "$IMPL" --flavor "$FLAVOR" --arch "$ARCH"
 	;;
 run | regress | stress)
-	check_flavor
-	check_arch
 	arguments=(--flavor "$FLAVOR" --arch "$ARCH")
 	"$target" "$@"
 	;;

@@ -7,8 +7,7 @@
 #   12-qemu   the same with qemu-utils of bookworm-backports
 #   12-user   the same as 12-qemu, for a user with sudo
 #   13        Debian 13
-# With KERNEL, a build folder, a guest is booted there too. With COMMAND, such
-# as 'make run', that is what is done there at last. Needs root,
+# COMMAND, such as 'make run', is what is done there at last. Needs root,
 # debootstrap and the network. The bare systems are kept in the folder DEBIANS
 # (/var/tmp/bpf-async-debians), the chroots are removed.
 
@@ -33,60 +32,58 @@ inside() {
 		USER="$user" HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin "$@"
 }
 
-apt_inside() { DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -y -qq "$@"; }
+apt_inside() { DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -y -qq --no-install-recommends "$@" >/dev/null; }
 
 # shellcheck disable=SC2016 # dpkg-query fills these in
 versions() { chroot "$root" dpkg-query -W -f '${Package} ${Version}\n'; }
 configuration() { (cd "$root/etc/apt" && find . -type f -exec sha256sum {} + | sort); }
 
-# bare CODENAME: the folder $root, with what an installed Debian has in its
-# sources, and what one needs to get this repository.
+# The folder $root, with what an installed Debian has in its sources, and what one
+# needs to get this repository.
 bare() {
-	local archive=$DEBIANS/$1.tar address security
+	local archive=$DEBIANS/$codename.tar address security
 	address=$(mirror)
 	# shellcheck disable=SC2016 # and apt this
 	security=$(apt-get indextargets --format '$(SITE)' | grep -m 1 security) || security=$address-security
+	rm -rf "$root"
 	if [ ! -f "$archive" ]; then
-		rm -rf "$root"
-		debootstrap --variant=minbase "$1" "$root" "$address" >"$DEBIANS/$1.log"
+		debootstrap --variant=minbase "$codename" "$root" "$address" >"$DEBIANS/$codename.log"
 		tar -C "$root" -cf "$archive.part" .
 		mv "$archive.part" "$archive"
 	fi
-	rm -rf "$root"
-	mkdir "$root"
+	mkdir -p "$root"
 	tar -C "$root" -xf "$archive"
 	echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/fast"
 	cp /etc/resolv.conf "$root/etc/"
-	printf 'deb %s main\n' "$address $1" "$address $1-updates" "$security $1-security" \
+	printf 'deb %s main\n' "$address $codename" "$address $codename-updates" "$security $codename-security" \
 		>"$root/etc/apt/sources.list"
 	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
 	apt_inside update
-	apt_inside --no-install-recommends install ca-certificates git make >/dev/null
+	apt_inside install ca-certificates git make
 	# Where a proxy of this machine's network signs with a key of its own.
 	cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 }
 
 # One case, in the folder $root as $user.
 debian() {
-	local case=$1 codename=bookworm root=$DEBIANS/$1 user=root home=/root offline=()
-	[ "${case%%-*}" = 12 ] || codename=trixie
-	bare "$codename"
-	case $case in
-	*-*)
-		echo "deb $(mirror) $codename-backports main" >"$root/etc/apt/sources.list.d/backports.list"
+	local case=$1 codename=trixie root=$DEBIANS/$1 user=root home=/root offline=() backports
+	[[ $case != 12* ]] || codename=bookworm
+	bare
+	backports=$root/etc/apt/sources.list.d/backports.list
+	[[ $case != *-* ]] || {
+		echo "deb $(mirror) $codename-backports main" >"$backports"
 		apt_inside update
-		apt_inside --no-install-recommends -t "$codename-backports" install qemu-utils >/dev/null
-		rm "$root/etc/apt/sources.list.d/backports.list"
+		apt_inside -t "$codename-backports" install qemu-utils
+		rm "$backports"
 		apt_inside update
-		;;&
-	*-user)
+	}
+	[[ $case != *-user ]] || {
 		user=new home=/home/new
-		apt_inside --no-install-recommends install sudo >/dev/null
+		apt_inside install sudo
 		chroot "$root" useradd --create-home --shell /bin/bash "$user"
 		echo "$user ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$user"
-		;;
-	esac
+	}
 	# shellcheck disable=SC2153 # ROOT is of lib.sh
 	git clone -q --no-hardlinks "$ROOT" "$root$home/bpf"
 	chroot "$root" chown -R "$user:" "$home/bpf"
@@ -102,22 +99,15 @@ debian() {
 	offline=(unshare --net)
 	inside make setup
 	inside python3 -B tests/setup/test_apt.py
-	[ -z "${KERNEL:-}" ] || boot
 	offline=()
 	[ -z "${COMMAND:-}" ] || inside bash -c "$COMMAND"
-}
-
-boot() {
-	mkdir "$root/kernel"
-	mount --bind "$KERNEL" "$root/kernel"
-	inside scripts/vm.py --kernel /kernel -- uname -r
 }
 
 # case_of NAME: in a shell of its own, so that what fails ends only that.
 case_of() {
 	local status=0
 	"$0" --in-namespace --case "$1" || status=$?
-	umount -R "$DEBIANS/$1"/{proc,dev,kernel} 2>/dev/null || true
+	umount -R "$DEBIANS/$1"/{proc,dev} 2>/dev/null || true
 	rm -rf --one-file-system "${DEBIANS:?}/$1"{,.apt,.before}
 	return "$status"
 }
