@@ -21,12 +21,8 @@ mkdir -p "$tools" "$out"
 lock "$tools/lock" "bpftool of the tree ${tree##*/}"
 logged "bpf-dev: ${build##*/}" "$log" '(tools|gen): ' -- \
 	"${KMAKE[@]}" -j"$(nproc)" -f "$SCRIPTS/selftests/build.mk" SRC="$tree" KERNEL="$build" OUT="$out" \
-	TOOLDIR="$tools" TESTS= "$tools/bpftool" "$out/vmlinux.h" || {
-	tail -n 15 "$log" >&2
-	die "bpftool or vmlinux.h could not be made, the log is $log" "fix what it says and run the same command again"
-}
-clang=clang$LLVM_SUFFIX
-includes=-I$tools/libbpf/include
+	TOOLDIR="$tools" TESTS= "$tools/bpftool" "$out/vmlinux.h" || failed "bpftool or vmlinux.h could not be made" "$log"
+clang=clang$LLVM_SUFFIX includes=-I$tools/libbpf/include
 cat <<EOF
 kernel     $build/$KERNEL_IMAGE
 vmlinux.h  $out/vmlinux.h

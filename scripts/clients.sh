@@ -27,10 +27,7 @@ build() {
 	lock "$OUT.lock" "the schedulers for ${1##*/}"
 	logged "clients: building ${names[*]} for ${1##*/}" "$log" ' (CLANG|CLNG|GEN|CC|LD|AR)' -- \
 		make LLVM="${LLVM_SUFFIX:-1}" ARCH=x86 -j"$(nproc)" -C "$tree/tools/sched_ext" O="$OUT" \
-		VMLINUX_BTF="$1/vmlinux" "${names[@]}" || {
-		tail -n 15 "$log" >&2
-		die "the schedulers did not build, the log is $log" "fix what it says and run the same command again"
-	}
+		VMLINUX_BTF="$1/vmlinux" "${names[@]}" || failed "the schedulers did not build" "$log"
 }
 
 mkdir -p "$ROOT/out"

@@ -25,28 +25,16 @@ mkdir -p "$out"
 lock "$tree.lock" "the tree $name" -s
 lock "$out.lock" "the pages of $name"
 
-# failed WHAT LOG
-failed() {
-	tail -n 15 "$2" >&2
-	die "$1 failed, the log is $2" "fix what it says and run the same command again"
-}
-
 # RUSTDOC has another meaning there. What is not in this folder is unknown to it.
 logged "docs: the document" "$log.log" '\[ *[0-9]+%\]' -- \
-	make -C "$tree" O="$out" SPHINXDIRS=bpf htmldocs || failed htmldocs "$log.log"
+	make -C "$tree" O="$out" SPHINXDIRS=bpf htmldocs || failed "htmldocs failed" "$log.log"
 
-# Of make rustdoc the kernel crate alone.
-cat >"$out/rustdoc" <<-EOF
-	#!/bin/sh
-	case " \$* " in
-	*" --crate-name kernel "*) exec "$RUSTDOC" --document-private-items "\$@" ;;
-	esac
-EOF
-chmod +x "$out/rustdoc"
+only_kernel_crate "$out/rustdoc" --document-private-items
 fragments >"$out/fragments"
-allnoconfig "$out" >"$log-config.log" 2>&1 || failed allnoconfig "$log-config.log"
+allnoconfig "$out" >"$log-config.log" 2>&1 || failed "allnoconfig failed" "$log-config.log"
 logged "docs: the crate" "$log-rustdoc.log" '  [A-Z]' -- \
-	"${KMAKE[@]}" -C "$tree" O="$out" -j"$(nproc)" RUSTDOC="$out/rustdoc" rustdoc || failed rustdoc "$log-rustdoc.log"
+	"${KMAKE[@]}" -C "$tree" O="$out" -j"$(nproc)" RUSTDOC="$out/rustdoc" rustdoc ||
+	failed "rustdoc failed" "$log-rustdoc.log"
 
 ours=$("$SCRIPTS/integrate.py" --list | awk '$1 == "copy" { print $2 }' | grep -E '\.(rs|rst)$' | paste -sd'|')
 # rustdoc names the file in the line after the message.

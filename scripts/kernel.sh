@@ -63,10 +63,8 @@ seed() {
 configure() {
 	local missing
 	fragments >"$build/fragments"
-	allnoconfig "$build" >"$LOGS/$name-config.log" 2>&1 || {
-		tail -n 15 "$LOGS/$name-config.log" >&2
-		die "the kernel cannot be configured, the log is $LOGS/$name-config.log" "see the message above"
-	}
+	allnoconfig "$build" >"$LOGS/$name-config.log" 2>&1 ||
+		failed "the kernel cannot be configured" "$LOGS/$name-config.log"
 	missing=$(not_taken "$build/fragments" "$build/.config")
 	[ -z "$missing" ] || {
 		say "$missing"

@@ -18,6 +18,12 @@ die() {
 	exit 1
 }
 
+# failed WHAT LOG: the end of that, and die.
+failed() {
+	tail -n 15 "$2" >&2
+	die "$1, the log is $2" "fix what it says and run the same command again"
+}
+
 case $ROOT in
 *[[:space:]:]*) die "the folder '$ROOT' has a space or a colon, which make cannot handle" "move the clone to another path" ;;
 esac

@@ -12,13 +12,9 @@ make_cache
 out=$CACHE/sample/${build##*/}
 log=$LOGS/sample-${build##*/}.log
 rm -rf "$out"
-mkdir -p "$out/samples/rust"
-cp "$ROOT/Kbuild" "$out/"
-cp "$ROOT/samples/rust/rust_bpf_async.rs" "$out/samples/rust/"
-"$SCRIPTS/kmake.sh" -C "$build" M="$out" >"$log" 2>&1 || {
-	tail -n 20 "$log" >&2
-	die "the sample did not build out of tree, the log is $log" "fix what the message says"
-}
+mkdir -p "$out"
+(cd "$ROOT" && cp --parents Kbuild samples/rust/rust_bpf_async.rs "$out")
+"$SCRIPTS/kmake.sh" -C "$build" M="$out" >"$log" 2>&1 || failed "the sample did not build out of tree" "$log"
 # shellcheck disable=SC2016
 "$SCRIPTS/vm.py" --kernel "$build" --cpus 4 --env MODULE="$out/samples/rust/rust_bpf_async.ko" -- '
 	set -e

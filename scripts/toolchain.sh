@@ -56,6 +56,17 @@ find_toolchain() {
 		"RUST_LIB_SRC=$RUST_LIB_SRC" "BINDGEN=$TOOLS/bin/bindgen")
 }
 
+# only_kernel_crate FILE OPTION...: a rustdoc for make rustdoc, with which it documents that alone.
+only_kernel_crate() {
+	cat >"$1" <<-EOF
+		#!/bin/sh
+		case " \$* " in
+		*" --crate-name kernel "*) exec "$RUSTDOC" ${*:2} "\$@" ;;
+		esac
+	EOF
+	chmod +x "$1"
+}
+
 # pip notes this down last. To run it takes half a second.
 virtme_is_whole() {
 	compgen -G "$TOOLS/virtme/lib/python*/site-packages/virtme_ng-$VIRTME_VERSION.dist-info/RECORD" >/dev/null

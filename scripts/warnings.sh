@@ -43,27 +43,15 @@ complain() {
 	failed=1
 }
 
-# Of make rustdoc the kernel crate alone, and no page is written: one stands in
-# for all, which make then looks through.
-wrapper() {
-	cat >"$out/rustdoc" <<-EOF
-		#!/bin/sh
-		case " \$* " in
-		*" --crate-name kernel "*)
-			mkdir -p Documentation/output/rust/rustdoc/static.files
-			touch Documentation/output/rust/rustdoc/index.html
-			exec "$RUSTDOC" -Dwarnings -Zunstable-options --check "\$@" ;;
-		esac
-	EOF
-	chmod +x "$out/rustdoc"
-}
-
 KMAKE+=(-C "$tree" O="$out" -k -j"$(nproc)" -Otarget W=1e CLIPPY=1 CLIPPY_DRIVER="$driver")
 logged "warnings: $name: clippy and W=1" "$log.log" '  [A-Z]' -- "${KMAKE[@]}" "${OBJECTS[@]}" ||
 	complain "a compiler" "$log.log"
 
-# rustdoc comes after the kernel crate, once that can be made.
-wrapper
+# rustdoc comes after the kernel crate, once that can be made. No page is written: one
+# stands in for all, which make then looks through.
+only_kernel_crate "$out/rustdoc" -Dwarnings -Zunstable-options --check
+mkdir -p "$out/Documentation/output/rust/rustdoc/static.files"
+touch "$out/Documentation/output/rust/rustdoc/index.html"
 [ "$failed" = 1 ] || logged "warnings: $name: rustdoc" "$log-rustdoc.log" '  [A-Z]' -- \
 	"${KMAKE[@]}" RUSTDOC="$out/rustdoc" rustdoc || complain rustdoc "$log-rustdoc.log"
 
