@@ -24,9 +24,8 @@ failed() {
 	die "$1, the log is $2" "fix what it says and run the same command again"
 }
 
-case $ROOT in
-*[[:space:]:]*) die "the folder '$ROOT' has a space or a colon, which make cannot handle" "move the clone to another path" ;;
-esac
+[[ $ROOT != *[[:space:]:]* ]] ||
+	die "the folder '$ROOT' has a space or a colon, which make cannot handle" "move the clone to another path"
 
 # Ctrl-C: one line, from the outermost script only.
 interrupted() {
@@ -38,19 +37,12 @@ interrupted() {
 trap interrupted INT TERM
 export BPF_ASYNC_OUTER=${BPF_ASYNC_OUTER:-$$}
 
-CACHE=${BPF_ASYNC_CACHE:-${HOME:?HOME is not set, set it or BPF_ASYNC_CACHE}/.cache/bpf-async}
-case $CACHE in
-/*) ;;
-*) CACHE=$PWD/$CACHE ;;
-esac
-case $CACHE in
-*[[:space:]:]*)
+CACHE=$(realpath -ms "${BPF_ASYNC_CACHE:-${HOME:?HOME is not set, set it or BPF_ASYNC_CACHE}/.cache/bpf-async}")
+[[ $CACHE != *[[:space:]:]* ]] ||
 	die "the cache folder '$CACHE' has a space or a colon, which the kernel's build cannot handle" \
-		"set BPF_ASYNC_CACHE to another path" ;;
-esac
+		"set BPF_ASYNC_CACHE to another path"
 export BPF_ASYNC_CACHE=$CACHE
-TOOLS=$CACHE/tools
-LOGS=$CACHE/logs
+TOOLS=$CACHE/tools LOGS=$CACHE/logs
 
 # What was tested; everything that names a version takes it from here.
 KERNEL_SERIES=7.3
@@ -60,8 +52,7 @@ VIRTME_VERSION=1.42
 
 make_cache() {
 	mkdir -p "$CACHE"/{apt,src,trees,build,tools,logs} 2>/dev/null ||
-		die "cannot write to the cache folder $CACHE" \
-			"make room there or set BPF_ASYNC_CACHE to another path"
+		die "cannot write to the cache folder $CACHE" "make room there or set BPF_ASYNC_CACHE to another path"
 }
 
 # have COMMAND...: all of them.
@@ -115,7 +106,6 @@ lock() {
 			exit 124
 		}
 	}
-	LOCK_FD=$fd
 }
 
 # logged LABEL LOG PATTERN [TOTAL] -- COMMAND...: run it with its output in LOG
@@ -128,18 +118,14 @@ logged() {
 	# Python is among what setup.sh installs.
 	if have python3; then
 		"$@" </dev/null 2>&1 |
-			"$SCRIPTS/progress.py" --label "$label" --log "$log" \
-				--count "$pattern" --total "$total"
+			"$SCRIPTS/progress.py" --label "$label" --log "$log" --count "$pattern" --total "$total"
 	else
 		"$@" </dev/null >"$log" 2>&1
 	fi
 }
 
 check_impl() {
-	case ${IMPL:=rust} in
-	rust | c) ;;
-	*) die "IMPL is rust or c, not '$IMPL'" "say for instance IMPL=rust" ;;
-	esac
+	[[ ${IMPL:=rust} =~ ^(rust|c)$ ]] || die "IMPL is rust or c, not '$IMPL'" "say for instance IMPL=rust"
 }
 
 # check_impls TARGET: IMPL may be both here; sets IMPLS.

@@ -126,12 +126,9 @@ build() {
 	stamp=$CACHE/matrix/$name.stamp
 	if [ "$(sed -n 1p "$stamp" 2>/dev/null)" = "$from" ]; then
 		row pass "$(sed -n 2p "$stamp")"
-		return
-	fi
-	if compile; then
-		seconds=$((SECONDS - seconds))
-		printf '%s\n' "$from" "$seconds" >"$stamp"
-		row pass "$seconds"
+	elif compile; then
+		printf '%s\n' "$from" $((SECONDS - seconds)) >"$stamp"
+		row pass $((SECONDS - seconds))
 	else
 		rm -f "$stamp"
 		row FAIL $((SECONDS - seconds))
@@ -160,7 +157,6 @@ lock "$tree.lock" "the tree ${tree##*/}" -s
 lock "$CACHE/matrix.lock" "make matrix"
 : >"$ROOT/out/matrix.txt"
 for name in "${names[@]}"; do build "$name"; done
-result="$((${#names[@]} - ${#failed[@]})) of ${#names[@]} configurations pass"
-[ ${#failed[@]} = 0 ] || result+=", not ${failed[*]}"
-echo "$result" | tee -a "$ROOT/out/matrix.txt"
+echo "$((${#names[@]} - ${#failed[@]})) of ${#names[@]} configurations pass${failed[*]:+, not ${failed[*]}}" |
+	tee -a "$ROOT/out/matrix.txt"
 [ ${#failed[@]} = 0 ]

@@ -75,7 +75,7 @@ package_llvm() {
 choose_compilers() {
 	local rustc suffix version llvm
 	for rustc in $(dpkg-query -S /usr/bin/rustc 2>/dev/null | sed 's/:.*//') rustc-web rustc; do
-		version=$(apt-cache show --no-all-versions "$rustc" 2>/dev/null | sed -n 's/^Version: *//p')
+		version=$(apt-cache show --no-all-versions "$rustc" 2>/dev/null | sed -n 's/^Version: *//p') || continue
 		ver_ge "$version" "$RUSTC_NEEDED" || continue
 		llvm=$(package_llvm "$rustc") || continue
 		apt-cache show "clang-$llvm" >/dev/null 2>&1 || continue
