@@ -57,7 +57,7 @@ class BenchKernel(Kernel):
         log.parent.mkdir(parents=True, exist_ok=True)
         command = ["make", "-f", ROOT / "tests/bench/bench.mk", f"KBUILD={self.folder}", f"OUT={self.out}",
                    f"KMAKE={SCRIPTS / 'kmake.sh'}", f"TOOLS={cache() / 'tools' / f'libbpf-{self.release}'}",
-                   f"ROOT={cache() / f'root-{self.arch}'}"]
+                   f"ROOT={cache() / f'root-{self.arch}'}", f"CLANG={self.tool('clang')}"]
         with open(log, "w", encoding="utf-8") as file:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                                   env={**os.environ, "ARCH": self.arch}, check=False)
@@ -79,11 +79,14 @@ class BenchKernel(Kernel):
                          f"the kernel's messages are in {console}; fix what it says and run it again")
         return [line.split("\t") for line in printed.splitlines()]
 
-    def llvm(self, name, *arguments, hint="run 'make setup'"):
-        """What a tool prints, of the LLVM that the kernel was compiled with or else the plain one."""
+    def tool(self, name):
+        """Of the LLVM that the kernel was compiled with, or else the plain one."""
         of_kernel = f"{name}-{self.environment['clang'].split('.')[0]}"
-        found = next(filter(shutil.which, (of_kernel, name)), of_kernel)
-        return output([found, *arguments], hint)
+        return next(filter(shutil.which, (of_kernel, name)), of_kernel)
+
+    def llvm(self, name, *arguments, hint="run 'make setup'"):
+        """What a tool prints."""
+        return output([self.tool(name), *arguments], hint)
 
     def symbols(self, *options):
         """The lines of llvm-nm."""
