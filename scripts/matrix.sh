@@ -45,8 +45,12 @@ asked() {
 	for option in RUST_KERNEL_DOCTESTS=n $options; do echo "CONFIG_$option"; done
 }
 
-# What the entry is for must be there, besides what it asks for.
+# What the entry is for must be there, and its flavor, besides what it asks for.
 wanted() {
+	local file
+	for file in "$ROOT/config/$FLAVOR.config" "$ROOT/config/$FLAVOR-$ARCH.config"; do
+		[ ! -f "$file" ] || cat "$file"
+	done
 	case " $options " in
 	*" BPF_ASYNC_RUST=n "*) ;;
 	*" SAMPLE_RUST_BPF_ASYNC=y "*) echo CONFIG_BPF_ASYNC_RUST=y ;;
@@ -68,7 +72,10 @@ configure() {
 	}
 }
 
-forget_objects() { find "${TARGETS[@]/#/$out/}" -name '*.o' -delete; }
+forget_objects() {
+	mkdir -p "${TARGETS[@]/#/$out/}"
+	find "${TARGETS[@]/#/$out/}" -name '*.o' -delete
+}
 
 # User-mode Linux has a warning of clang in each file that includes asm/io.h.
 kmake() {
@@ -77,8 +84,8 @@ kmake() {
 	"${KMAKE[@]}" "ARCH=$KERNEL_ARCH" KCFLAGS="$flags" -C "$tree" O="$out" "$@"
 }
 
-# Prints what modpost says of the objects; C symbols of the rest of the kernel are
-# not in them.
+# Prints what modpost says of the objects, and which of our symbols the sample misses; C
+# symbols of the rest of the kernel are not in them. With LTO they are no objects yet.
 modpost() {
 	local objects=() sample=samples/rust/rust_bpf_async.o
 	! grep -q '^CONFIG_LTO_CLANG=y' "$out/.config" || return 0
@@ -90,7 +97,7 @@ modpost() {
 	scripts/mod/modpost -M -w -o matrix.symvers vmlinux.o $sample 2>&1 |
 		grep -vE "symbol '[a-z0-9_]+' undefined!\$|suppressed [0-9]+ unresolved symbol" || true
 	# It names ten at most.
-	[ -z "$sample" ] || comm -23 <("llvm-nm$LLVM_SUFFIX" -u "$sample" | sed -n 's/.* \(_R.*\)/\1/p' | sort) \
+	[ -z "$sample" ] || comm -23 <("llvm-nm$LLVM_SUFFIX" -u "$sample" | sed -nE 's/.* ((_R|rust_helper_|bpf_).*)/\1/p' | sort) \
 		<(cut -f 2 matrix.symvers | sort) | sed 's/$/: not exported to the sample/'
 }
 
@@ -151,7 +158,8 @@ tree=$("$SCRIPTS/tree.sh")
 mkdir -p "$CACHE/matrix" "$ROOT/out"
 for name in "${names[@]}"; do
 	entry "$name"
-	[[ $FLAVOR != debian-* ]] || fetch_debian_configs
+	# In a shell of its own, so that others need not wait for that lock until this ends.
+	[[ $FLAVOR != debian-* ]] || (fetch_debian_configs)
 done
 lock "$tree.lock" "the tree ${tree##*/}" -s
 lock "$CACHE/matrix.lock" "make matrix"
