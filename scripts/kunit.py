@@ -4,7 +4,7 @@
 two on a kernel with debug objects (see boots()). On PREEMPT_RT the doctests are
 left out: one of the kernel's own takes a spinlock with interrupts disabled.
 
-    kunit.py --kernel FOLDER [--c]
+    kunit.py --kernel FOLDER [--c] [--cpus N] [--append TEXT]
 
 A suite that is missing, empty, failed or skipped is a failure: the suites are
 named here and the doctests are counted against the files of the work tree.
@@ -83,21 +83,23 @@ def boots(build, suites):
     return [(suites + [DOCTESTS], "")]
 
 
-def run(build, suites, words):
+def run(args, suites, words):
     """(exit status of the virtual machine, what the guest wrote)"""
+    append = " ".join(["kunit.enable=1", *words.split(), *args.append.split()])
     done = subprocess.run(
-        [ROOT / "scripts/vm.py", "--kernel", build, "--append", f"kunit.enable=1 {words}".strip(), "--timeout", "600",
-         "--", f"SUITES='{' '.join(suites)}'\n{GUEST}"],
+        [ROOT / "scripts/vm.py", "--kernel", args.kernel, "--cpus", args.cpus or "2", "--append", append,
+         "--timeout", "600", "--", f"SUITES='{' '.join(suites)}'\n{GUEST}"],
         stdout=subprocess.PIPE, text=True, errors="replace", check=False)
     return done.returncode, done.stdout
 
 
-def keep(build, from_commit, passed, failed):
+def keep(args, from_commit, passed, failed):
     """For make machines, if the folder's name says which kernel this is, and that neither tree
     nor options are the user's."""
-    match = re.fullmatch(r"7\.3(?:\.\d+)?-(rust|c)((?:-(?!extra)[a-z0-9_]+)*)", Path(build).name)
+    match = re.fullmatch(r"7\.3(?:\.\d+)?-(rust|c)((?:-(?!extra)[a-z0-9_]+)*)", Path(args.kernel).name)
     if match:
-        write_json(ROOT / "out" / f"kunit-{match[1]}{match[2]}.json", {
+        words = [match[1] + match[2], *([f"cpus{args.cpus}"] if args.cpus else []), *re.findall(r"\w+", args.append)]
+        write_json(ROOT / "out" / f"kunit-{'-'.join(words)}.json", {
             "passed": passed, "failed": failed, "built": {match[1]: {"repository": from_commit}}})
 
 
@@ -105,6 +107,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kernel", required=True, help="the build folder")
     parser.add_argument("--c", action="store_true", help="a kernel with the switch off")
+    parser.add_argument("--cpus", help="of the virtual machine (default: 2)")
+    parser.add_argument("--append", default="", metavar="TEXT", help="more of the kernel's command line")
     args = parser.parse_args()
 
     suites = SUITES + ([] if args.c else SUITES_RUST)
@@ -113,14 +117,14 @@ def main():
           f"kunit: {len(suites)} suites; doctests: left out, one of the kernel's own takes a spinlock with "
           "interrupts disabled, which PREEMPT_RT reports", file=sys.stderr)
     from_commit = commit()              # before it runs: work may go on meanwhile
-    statuses, texts = zip(*(run(args.kernel, *boot) for boot in boots(args.kernel, suites)))
+    statuses, texts = zip(*(run(args, *boot) for boot in boots(args.kernel, suites)))
     passed, bad = judge(parse("".join(texts)), suites, files)
     bad += [f"the virtual machine ended with status {status}" for status in statuses if status]
     for complaint in bad:
         print(f"kunit: {complaint}", file=sys.stderr)
     if bad:
         sys.stderr.write("".join(texts))
-    keep(args.kernel, from_commit, passed, len(bad))
+    keep(args, from_commit, passed, len(bad))
     print(f"kunit: {passed} passed, {len(bad)} failed")
     return 1 if bad else 0
 

@@ -15,6 +15,13 @@ arguments=()
 # option NAME VALUE: for the program, if there is a value.
 option() { [ -z "$2" ] || arguments+=("$1" "$2"); }
 
+# What CPUS and APPEND ask for.
+machine() {
+	[ -z "${CPUS:-}" ] || check_cpus
+	option --cpus "${CPUS:-}"
+	option --append "${APPEND:-}"
+}
+
 # kernels IMPL...: builds them.
 kernels() {
 	local impl folder
@@ -49,6 +56,7 @@ kunit() {
 	local build
 	build=$(built "$IMPL")
 	[ "$IMPL" = rust ] || arguments=(--c)
+	machine
 	exec "$SCRIPTS/kunit.py" "${arguments[@]}" --kernel "$build"
 }
 
@@ -66,10 +74,8 @@ run() {
 # Our own selftests, or CASE alone.
 regress() {
 	check_impls regress
-	[ -z "${CPUS:-}" ] || check_cpus
 	arguments+=(--own --impl "$IMPL")
-	option --cpus "${CPUS:-}"
-	option --append "${APPEND:-}"
+	machine
 	option --only "${CASE:-}"
 	kernels "${IMPLS[@]}"
 	exec "$SCRIPTS/selftests.py" "${arguments[@]}"

@@ -24,6 +24,7 @@ selftests() {
 }
 sample() { "$SCRIPTS/sample.sh" "$(built rust)"; }
 regress() { env "$@" "$SCRIPTS/target.sh" regress; }
+kunit() { env IMPL=rust "$@" "$SCRIPTS/target.sh" kunit; }
 
 # With helpers that are called.
 OUTLINE=(IMPL=rust CONFIG_EXTRA="$CACHE/outline.config")
@@ -33,7 +34,7 @@ echo CONFIG_RUST_INLINE_HELPERS=n >"$CACHE/outline.config"
 kernels() {
 	step "kernel: C, $1" built c
 	step "kernel: Rust, $1" built rust
-	step "kunit: $1" env IMPL=rust "$SCRIPTS/target.sh" kunit
+	step "kunit: $1" kunit
 	step "sample: $1" sample
 	step "selftests: $1" selftests
 	step "own tests: $1" regress
@@ -42,16 +43,21 @@ kernels() {
 for part in "${parts[@]}"; do
 	FLAVOR=plain ARCH=x86_64
 	case $part in
-	arm64) ARCH=arm64 && kernels "$part" ;;
+	arm64)
+		ARCH=arm64 && kernels "$part"
+		step "instructions: arm64" "$SCRIPTS/target.sh" bench
+		;;
 	rt | up | debug) FLAVOR=$part && kernels "$part" ;;
 	cfi)
 		FLAVOR=cfi && kernels "$part"
 		step "selftests: cfi=kcfi" selftests --append cfi=kcfi
-		step "kunit: cfi, RUST_INLINE_HELPERS=n" env "${OUTLINE[@]}" "$SCRIPTS/target.sh" kunit
+		step "kunit: cfi, RUST_INLINE_HELPERS=n" kunit "${OUTLINE[@]}"
 		step "own tests: cfi, RUST_INLINE_HELPERS=n" regress "${OUTLINE[@]}"
 		;;
 	nolapic)
+		step "kunit: one CPU" kunit CPUS=1
 		step "own tests: one CPU" regress CPUS=1
+		step "kunit: one CPU, no irq_work interrupt" kunit CPUS=1 APPEND=nolapic
 		step "own tests: one CPU, no irq_work interrupt" regress CPUS=1 APPEND=nolapic
 		;;
 	clients) step "clients" "$SCRIPTS/clients.sh" ;;
