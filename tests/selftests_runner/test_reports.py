@@ -46,18 +46,19 @@ class Readme(unittest.TestCase):
         """What README.md and a document of such a folder become, and what is said."""
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
             root = Path(folder)
-            for path, text in {"README.md": self.MARKDOWN.format("machine  C\narm64    1/1\n"),
+            for path, text in {"README.md": self.MARKDOWN.format(self.BEFORE),
                                "docs/a.rst": self.RST.format("    old\n"), **out}.items():
                 (root / path).parent.mkdir(exist_ok=True)
                 (root / path).write_text(text)
             found = readme.files(root)
             return {str(path.relative_to(root)): text for path, text in found.items()}, said.getvalue()
 
+    BEFORE = "machine  C    Rust  commit\nother    7/7  8/8   5\narm64    1/1  2/2   1, 4\n"
     MARKDOWN = "before\n<!-- out/machines.txt -->\n```\n{}```\n<!-- end of output -->\nafter\n"
     RST = "before\n\n.. out/b.txt\n\n::\n\n{}\n.. end of output\n\n.. figure:: bench-x.svg\n   :alt: y\n"
 
     def test_filled(self):
-        table = "machine  C\narm64    2/2\nx86-64   1/1\n"
+        table = "machine  C    Rust  commit\nx86-64   1/1  -     3\narm64    2/2  3/3   2\nother    1/1  1/1   3\n"
         document = self.RST.format("    one\n\n      two\n")
         out = {"out/machines.txt": table, "out/b.txt": "one  \n\n  two\n\n", "out/bench-x.svg": "plot"}
         expected = {"README.md": self.MARKDOWN.format(table), "docs/a.rst": document, "docs/bench-x.svg": "plot"}
@@ -65,11 +66,13 @@ class Readme(unittest.TestCase):
         self.assertEqual(self.files(**out, **{"docs/a.rst": document}), (expected, ""))     # again
 
     def test_what_is_not_there_stays_and_is_named(self):
-        found, said = self.files(**{"out/machines.txt": "machine  C\nx86-64   2/2\n"})
-        self.assertIn("1/1", found["README.md"])        # a machine would be lost
+        found, said = self.files(
+            **{"out/machines.txt": "machine  C    Rust  commit\narm64    3/3  -     4, 2\nx86-64   2/2  -     3\n"})
+        self.assertEqual(found["README.md"], self.MARKDOWN.format(
+            "machine  C    Rust  commit\nx86-64   2/2  -     3\narm64    3/3  2/2   1, 2, 4\nother    7/7  8/8   5\n"))
         self.assertIn("old", found["docs/a.rst"])
         self.assertIsNone(found["docs/bench-x.svg"])
-        for words in ("has nothing of arm64", "out/b.txt is not there", "out/bench-x.svg is not there"):
+        for words in ("has not all of arm64", "has not all of other", "out/b.txt is not there", "out/bench-x.svg is not there"):
             self.assertIn(words, said)
 
 
