@@ -48,10 +48,10 @@ logged "warnings: $name: clippy and W=1" "$log.log" '  [A-Z]' -- "${KMAKE[@]}" "
 	complain "a compiler" "$log.log"
 
 # rustdoc comes after the kernel crate, once that can be made. No page is written: one
-# stands in for all, which make then looks through.
+# stands in for all, which make then looks through. It has removed their folder before.
+pages=Documentation/output/rust/rustdoc
 only_kernel_crate "$out/rustdoc" -Dwarnings -Zunstable-options --check
-mkdir -p "$out/Documentation/output/rust/rustdoc/static.files"
-touch "$out/Documentation/output/rust/rustdoc/index.html"
+sed -i "2i mkdir -p $pages/static.files && touch $pages/index.html" "$out/rustdoc"
 [ "$failed" = 1 ] || logged "warnings: $name: rustdoc" "$log-rustdoc.log" '  [A-Z]' -- \
 	"${KMAKE[@]}" RUSTDOC="$out/rustdoc" rustdoc || complain rustdoc "$log-rustdoc.log"
 
