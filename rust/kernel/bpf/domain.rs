@@ -207,7 +207,7 @@ unsafe impl WorkCallback for Owner {
         Acquired::Refs(callback.callback.into())
     }
 
-    fn call(refs: &Arc<RustCallback>) {
+    unsafe fn call(refs: &Arc<RustCallback>) {
         refs.function.call();
     }
 }
@@ -395,21 +395,6 @@ impl AsyncTimer {
     pub fn cancel(&self) -> Result<bool> {
         Ok(self.0.slot.cancel()? != 0)
     }
-
-    /// Cancels the timer unless its callback is running.
-    ///
-    /// Returns whether it was active. The callback stays. Any context.
-    ///
-    /// # Errors
-    ///
-    /// - `ECANCELED` with interrupts disabled: the timer is cancelled as soon as they are enabled.
-    /// - `EDEADLK` as [`AsyncTimer::start`].
-    /// - `EPERM` if the callback is running.
-    #[doc(alias = "bpf_timer_cancel_async")]
-    #[inline(never)]
-    pub fn cancel_async(&self) -> Result<bool> {
-        Ok(self.0.slot.cancel_async()? != 0)
-    }
 }
 
 impl Drop for AsyncTimer {
@@ -541,9 +526,13 @@ mod tests {
         Ok((work, calls))
     }
 
+    fn cancel_async(timer: &AsyncTimer) -> Result<bool> {
+        Ok(timer.0.slot.cancel_async()? != 0)
+    }
+
     /// Waits until a callback that was called has also returned.
     fn wait_for_return(timer: &AsyncTimer) {
-        while timer.cancel_async() == Err(EPERM) {
+        while cancel_async(timer) == Err(EPERM) {
             cpu_relax();
         }
     }
@@ -564,7 +553,7 @@ mod tests {
         wait_for_return(&timer);
         assert_eq!(calls.count.load(Relaxed), 1);
         timer.start(FAR, Mode::REL)?;
-        assert_eq!(timer.cancel_async(), Ok(true));
+        assert_eq!(cancel_async(&timer), Ok(true));
         timer.start(FAR, Mode::REL)?;
         assert_eq!(timer.cancel(), Ok(true));
         assert_eq!(timer.start(FAR, Mode::REL), Err(EINVAL));
@@ -589,14 +578,14 @@ mod tests {
         let cancelled = irqs_off(|| {
             timer.start(NEAR, Mode::REL)?;
             timer.start(FAR, Mode::REL)?;
-            Ok::<_, Error>(timer.cancel_async())
+            Ok::<_, Error>(cancel_async(&timer))
         })?;
         assert_eq!(cancelled, Err(ECANCELED));
-        assert_eq!(timer.cancel_async(), Ok(false));
+        assert_eq!(cancel_async(&timer), Ok(false));
         assert_eq!(calls.count.load(Relaxed), 1);
 
         irqs_off(|| {
-            let _ = other.cancel_async();
+            let _ = cancel_async(&other);
             other.start(NEAR, Mode::REL)
         })?;
         other_calls.called.wait_for_completion();

@@ -31,6 +31,7 @@ use crate::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -93,13 +94,18 @@ pub(crate) unsafe fn put_node(node: NonNull<bindings::llist_node>) {
 /// The caller must have seen that there is one reference, and gives it up.
 #[cold]
 #[inline(never)]
-unsafe fn put_last(aux: *mut bindings::bpf_prog_aux) {
+unsafe fn put_last(prog: Subprog<'_>) {
+    // A drain that had the node before has read its link. Litmus: prog-node.
+    let _ = prog.refcnt().load(Acquire);
     // SAFETY: `aux->rcu` is idle until the last reference was put. If another context takes a
-    // reference meanwhile, it never drops the last one, which is on the list. The CPU stays the
-    // same and online until its `irq_work` is raised, also on PREEMPT_RT.
+    // reference meanwhile, it never drops the last one, which is on the list. With preemption
+    // disabled the CPU stays the same, also on PREEMPT_RT, and does not go offline between `add`'s
+    // look and the raise. If it is offline already, the CPU that took it down drains.
     unsafe {
         bindings::bpf_async_preempt_disable();
-        defer_put(NonNull::new_unchecked(bindings::bpf_async_aux_node(aux)));
+        defer_put(NonNull::new_unchecked(bindings::bpf_async_aux_node(
+            prog.main_prog_aux(),
+        )));
         bindings::bpf_async_preempt_enable();
     }
 }
@@ -231,10 +237,10 @@ impl Drop for ProgCallback {
     #[doc(alias = "bpf_prog_put")]
     #[inline]
     fn drop(&mut self) {
-        // Litmus: prog-put, prog-node.
+        // Litmus: prog-put.
         if !add_unless(self.subprog().refcnt(), -1, 1) {
             // SAFETY: There was one reference, which is given up.
-            unsafe { put_last(self.subprog().main_prog_aux()) };
+            unsafe { put_last(self.subprog()) };
         }
     }
 }
@@ -277,8 +283,8 @@ unsafe impl TimerCallback for ProgCallback {
 
     #[inline]
     unsafe fn call(callback: CallbackRef<'_, Self>) {
-        // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()`, of which
-        // this is one, as the caller guarantees. The object was in use when this read side began,
+        // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()` for softirq.
+        // This is one, and the context is softirq, as the caller guarantees. The object was in use when this read side began,
         // and maps keep the memory of values for RCU readers, with the exception that `impl
         // Container for Map` names.
         unsafe { call(callback.callback.func(), callback.container, callback.value) };
@@ -326,11 +332,12 @@ unsafe impl WorkCallback for ProgCallback {
     }
 
     #[inline]
-    fn call(refs: &ProgRefs<'_>) {
+    unsafe fn call(refs: &ProgRefs<'_>) {
         // SAFETY: This FFI call is paired with the one below.
         unsafe { bindings::bpf_async_migrate_disable() };
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
-        // `bpf_wq_set_callback()`, of which this is one by the type invariants. Maps keep the
+        // `bpf_wq_set_callback()`, of which this is one by the type invariants, for a task that may
+        // sleep, which the caller guarantees. Migration is disabled. Maps keep the
         // memory of values for RCU Tasks Trace readers, of which this is one by the type
         // invariants, with the exception that `impl Container for Map` names.
         unsafe { call(refs.callback.subprog().func(), refs.map.map(), refs.value) };

@@ -62,11 +62,9 @@ pub(crate) unsafe trait TimerCallback: AsyncCallback {
 
     /// Calls the callback.
     ///
-    /// Softirq.
-    ///
     /// # Safety
     ///
-    /// `callback` must come from the object of a timer.
+    /// Softirq. `callback` must come from the object of a timer.
     unsafe fn call(callback: CallbackRef<'_, Self>);
 }
 
@@ -210,11 +208,11 @@ impl Timer {
         // Litmus: start-fires, cancel-reinstall.
         if let Some(callback) = cb.callback_ref(&guard) {
             // Timer callbacks do not nest on a CPU.
-            // SAFETY: The object stays valid until this function returns.
+            // SAFETY: This is a softirq, and the object stays valid until it returns.
             unsafe { set_running_timer(timer.cast()) };
-            // SAFETY: `cb` is the object of a timer.
+            // SAFETY: This is a softirq. `cb` is the object of a timer.
             unsafe { C::call(callback) };
-            // SAFETY: NULL is allowed.
+            // SAFETY: NULL is allowed. It is the same softirq.
             unsafe { set_running_timer(null_mut()) };
         }
         raw::no_restart()
@@ -332,7 +330,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// - `EINVAL` if there is no timer.
     /// - `ECANCELED` with interrupts disabled or in NMI: the timer is cancelled as soon as they are
-    ///   enabled. If its callback is running then and has started the timer before, the timer
+    ///   enabled on the CPU whose list the object is on. If its callback is running then and has started the timer before, the timer
     ///   counts as active until the next start or cancel, but does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
     /// - `EPERM` if the callback is running. A queued start is then still performed, unless this

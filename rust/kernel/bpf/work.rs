@@ -73,10 +73,12 @@ pub(crate) unsafe trait WorkCallback: AsyncCallback {
         trace: &'t tasks_trace::Guard,
     ) -> Acquired<Self::Refs<'t>>;
 
-    /// Calls the callback.
+    /// Calls the callback, which may sleep.
     ///
-    /// Task context; may sleep.
-    fn call(refs: &Self::Refs<'_>);
+    /// # Safety
+    ///
+    /// Task context, with preemption and interrupts enabled, in no read side of [`sched`].
+    unsafe fn call(refs: &Self::Refs<'_>);
 }
 
 /// What [`WorkCallback::acquire`] found.
@@ -181,7 +183,8 @@ impl WorkItem {
             }
         };
 
-        C::call(&refs);
+        // SAFETY: A work function may sleep, and the read side of `guard` has ended.
+        unsafe { C::call(&refs) };
     }
 }
 

@@ -440,11 +440,10 @@ pub(crate) fn running_timer() -> *mut c_void {
 
 /// Says which timer's callback is running on this CPU.
 ///
-/// Softirq.
-///
 /// # Safety
 ///
-/// `timer` must be NULL, or that of an object that stays valid until this is called with NULL.
+/// Softirq. `timer` must be NULL, or that of an object that stays valid until the same softirq
+/// calls this with NULL.
 #[inline]
 pub(crate) unsafe fn set_running_timer(timer: *mut c_void) {
     // SAFETY: This FFI call has no requirements.

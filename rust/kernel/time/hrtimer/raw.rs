@@ -245,6 +245,7 @@ mod tests {
     #[repr(C)]
     #[pin_data]
     struct Count {
+        #[pin]
         timer: RawHrTimer,
         left: Atomic<i32>,
         here: Atomic<i32>,

@@ -178,7 +178,7 @@ unsafe impl WorkCallback for Owner {
         Acquired::Refs(owner)
     }
 
-    fn call(refs: &Owner) {
+    unsafe fn call(refs: &Owner) {
         refs.0.call();
     }
 }
