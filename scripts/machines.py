@@ -7,12 +7,13 @@ out/*.json. Also in out/machines.txt, from where make readme takes it.
 A cell is passed/run: what a machine is too small for, or has no device for, is
 not run. Tests of ours that fail on C find the bugs that the README lists; a limit
 that both kernels have counts as shown, not as passed. What failed at first and passed
-when it was run again is said. The last column has the commits at which it ran, with a +
-where the work tree differed.
+when it was run again is said. The last column has the commits of the kernel code that ran: the
+last ones that changed it, with a + where the work tree differed.
 """
 
 import json
 import re
+import subprocess
 import sys
 
 from kernels import ROOT, grid
@@ -40,6 +41,14 @@ def cell(data, impl):
         f", {again} again" if again else "") if ran else "-"
 
 
+def code_of(commit):
+    """The last commit, up to this one, that changed what a kernel is made from."""
+    log = subprocess.run(["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--abbrev=7", commit, "--", "rust",
+                          "kernel", "include", "samples", "config", ":!config/matrix", "integration/anchors.toml"],
+                         capture_output=True, text=True, check=False)
+    return log.stdout.strip() or commit
+
+
 def collect(files):
     """{machine: {column: text}}; files: [(name, data)], of which a later one replaces."""
     rows = {}
@@ -51,7 +60,7 @@ def collect(files):
         row = rows.setdefault("-".join(word for word in words if word not in ("rust", "c")), {"commits": {}})
         for impl in {"rust", "c"} & {*words} or {"rust", "c"}:
             built = data.get("built", {}).get(impl, {}).get("repository", "unknown")
-            row["commits"][kind, impl] = built[:7] + ("+" if " " in built else "")
+            row["commits"][kind, impl] = code_of(built[:7]) + ("+" if " " in built else "")
             row[kind, impl] = cell(data, impl)
     for row in rows.values():
         row["commits"] = ", ".join(sorted(set(row["commits"].values())))
