@@ -21,7 +21,7 @@ static struct timer_flood *load(void)
 	static const char *const names[] = { "hrtimer_start_range_ns", "irq_work_run",
 					     "hrtimer_interrupt", NULL };
 	/* The work item that goes on with what is left, which only Rust has. */
-	static const char *const late[] = { "bpf_async_drain_overflow", "bpf_async_drain_late", NULL };
+	static const char *const late[] = { "bpf_async_drain_overflow", NULL };
 	struct timer_flood *skel = timer_flood__open_and_load();
 	struct async_function f[3], work;
 

@@ -11,7 +11,7 @@
 #define CLOSED_HOLDS	16	/* in one that loses its last user: each is one of its own */
 
 static const char *const places[] = {
-	"bpf_timer_init", "bpf_async_timer_init", "__bpf_async_init", "_R*4Slot*5Timer*7init_in*", NULL,
+	"bpf_timer_init", "bpf_async_timer_init", "__bpf_async_init", NULL,
 };
 
 struct held {

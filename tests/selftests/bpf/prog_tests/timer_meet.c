@@ -51,8 +51,7 @@ static bool all_started(const struct timer_meet__bss *g)
 
 static void meet(void)
 {
-	static const char *const names[] = { "bpf_async_drain_overflow", "bpf_async_drain_late",
-					     NULL };
+	static const char *const names[] = { "bpf_async_drain_overflow", NULL };
 	struct timer_meet *skel = timer_meet__open_and_load();
 	struct bpf_link *link[CPUS + 1] = {}, *late[CPUS + 1] = {};
 	pthread_t thread[CPUS + 1] = {};
