@@ -41,23 +41,26 @@ build_name() {
 	echo "$name"
 }
 
-# A new build folder begins as a copy of the other implementation's: the two
-# kernels share all but a few objects. Compilers and options are make's business.
-# Commands that name the folder get the new name: else objtool would be built again,
-# and after it every object that it has looked at.
+# A new build folder begins as a copy: of the same kernel without CONFIG_EXTRA, or of
+# the other implementation's. They share most objects. Compilers and options are make's
+# business. Commands that name the folder get the new name: else objtool would be built
+# again, and after it every object that it has looked at.
 seed() {
 	local other
-	if [ "$IMPL" = rust ]; then other=$(build_name c); else other=$(build_name rust); fi
-	[ ! -e "$build" ] && [ -s "$CACHE/build/$other/$KERNEL_IMAGE" ] && [ -f "$CACHE/build/$other/$STAMP" ] || return 0
-	say "kernel: $name begins as a copy of $other"
-	(
-		lock "$CACHE/build/$other.lock" "the build folder $other" -s
-		rm -rf "$build.part"
-		cp -a --reflink=auto "$CACHE/build/$other" "$build.part"
-		rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
-		find "$build.part" -name '.*.cmd' -exec sed -i "s|/build/$other/|/build/$name/|g" {} +
-		mv "$build.part" "$build"
-	)
+	[ ! -e "$build" ] || return 0
+	for other in "$(CONFIG_EXTRA='' build_name "$IMPL")" "$(build_name c)" "$(build_name rust)"; do
+		[ -s "$CACHE/build/$other/$KERNEL_IMAGE" ] && [ -f "$CACHE/build/$other/$STAMP" ] || continue
+		say "kernel: $name begins as a copy of $other"
+		(
+			lock "$CACHE/build/$other.lock" "the build folder $other" -s
+			rm -rf "$build.part"
+			cp -a --reflink=auto "$CACHE/build/$other" "$build.part"
+			rm -f "$build.part/$STAMP" "$build.part/$KERNEL_IMAGE"
+			find "$build.part" -name '.*.cmd' -exec sed -i "s|/build/$other/|/build/$name/|g" {} +
+			mv "$build.part" "$build"
+		)
+		return
+	done
 }
 
 configure() {
