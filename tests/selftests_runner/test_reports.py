@@ -3,10 +3,12 @@
 
 import contextlib
 import io
+import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import kunit  # noqa: E402  (found beside this file)
@@ -39,6 +41,26 @@ class Machines(unittest.TestCase):
             "x86-64, PREEMPT_RT  -             -             -        1/1   3/4    1234, 5678567+",
             "arm64               -             -             -        1/1   -      1234",
             "odd                 -             -             -        1/1   -      1234"])
+
+    def test_commit_is_that_of_the_code(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(machines, "ROOT", folder):
+            def git(*words):
+                return subprocess.run(["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+                                      check=True, capture_output=True, text=True).stdout.strip()
+
+            def commit(path):
+                (Path(folder) / path).parent.mkdir(exist_ok=True)
+                (Path(folder) / path).write_text(path)
+                git("add", ".")
+                git("commit", "-q", "-m", path)
+                return git("rev-parse", "--short=7", "HEAD")
+
+            git("init", "-q")
+            before, code = commit("README.md"), commit("rust/a.rs")
+            commit("config/matrix")
+            self.assertEqual(machines.code_of(commit("docs/a")), code)
+            self.assertEqual(machines.code_of(before), before)      # there is none
+            self.assertEqual(machines.code_of("1234"), "1234")      # of another repository
 
 
 class Readme(unittest.TestCase):
