@@ -18,6 +18,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import kernels
@@ -80,6 +81,8 @@ def run_one(impl, args):
         built = time.monotonic()
         tests = catalog.own(kernel.slowness) if args.own else catalog.upstream(header, kernel)
         tests = choose(tests, args.only)
+        if impl == "c" and args.flavor == "rt":     # a program with a timer only fails to load
+            tests = [replace(test, own_boot=test.own_boot and test.name.startswith("wq_")) for test in tests]
         absent = {**({} if args.own or args.only else absent),
                   **{test.name: why for test in tests if (why := why_not(test, args))}}
         results = {name: Result("left out", why) for name, why in absent.items()}
