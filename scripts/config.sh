@@ -34,8 +34,8 @@ fragments() {
 }
 
 # Everything that a kernel is made from, in one word: our files but the document, the
-# options, the compilers, and the source. Debian's never changes; of the user's own tree every
-# file's size and time of last change, which no tool sets back.
+# options, the compilers, and the source. Debian's never changes; of the user's own tree
+# every file's size and time of last change, which no tool sets back.
 inputs() {
 	{
 		fragments
@@ -43,7 +43,8 @@ inputs() {
 		echo "$RUSTC_FOUND $CLANG_FOUND $BINDGEN_VERSION $(pahole --version 2>&1)"
 		cat "$ROOT/integration/anchors.toml" "$SCRIPTS"/{kernel,config,tree,toolchain}.sh \
 			"$SCRIPTS/integrate.py" "$SCRIPTS"/integration/*.py
-		"$SCRIPTS/integrate.py" --list | sed -n 's/^copy *//p' | grep -v '^Documentation/' | (cd "$ROOT" && xargs -d '\n' sha256sum)
+		"$SCRIPTS/integrate.py" --list | sed -n '/Documentation/d; s/^copy *//p' |
+			(cd "$ROOT" && xargs -d '\n' sha256sum)
 		[ -z "${KSRC:-}" ] || find "$KSRC/" -path "$KSRC/.git" -prune -o ! -type d -printf '%p %s %C@\n' | sort
 	} | sha256sum
 }

@@ -7,8 +7,8 @@ out/*.json. Also in out/machines.txt, from where make readme takes it.
 A cell is passed/run: what a machine is too small for, or has no device for, is
 not run. Tests of ours that fail on C find the bugs that the README lists; a limit
 that both kernels have counts as shown, not as passed. What failed at first and passed
-when it was run again is said. The last column has the commits of the kernel code that ran: the
-last ones that changed it, with a + where the work tree differed.
+when it was run again is said. The last column has the commits of the kernel code that
+ran: the last ones that changed it, with a + where the work tree differed.
 """
 
 import json

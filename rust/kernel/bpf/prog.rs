@@ -284,9 +284,9 @@ unsafe impl TimerCallback for ProgCallback {
     #[inline]
     unsafe fn call(callback: CallbackRef<'_, Self>) {
         // SAFETY: The verifier has checked the callbacks of `bpf_timer_set_callback()` for softirq.
-        // This is one, and the context is softirq, as the caller guarantees. The object was in use when this read side began,
-        // and maps keep the memory of values for RCU readers, with the exception that `impl
-        // Container for Map` names.
+        // This is one, and the context is softirq, as the caller guarantees. The object was in use
+        // when this read side began, and maps keep the memory of values for RCU readers, with the
+        // exception that `impl Container for Map` names.
         unsafe { call(callback.callback.func(), callback.container, callback.value) };
     }
 }
@@ -337,9 +337,9 @@ unsafe impl WorkCallback for ProgCallback {
         unsafe { bindings::bpf_async_migrate_disable() };
         // SAFETY: `refs` protects program and map. The verifier has checked the callbacks of
         // `bpf_wq_set_callback()`, of which this is one by the type invariants, for a task that may
-        // sleep, which the caller guarantees. Migration is disabled. Maps keep the
-        // memory of values for RCU Tasks Trace readers, of which this is one by the type
-        // invariants, with the exception that `impl Container for Map` names.
+        // sleep, which the caller guarantees. Migration is disabled. Maps keep the memory of values
+        // for RCU Tasks Trace readers, of which this is one by the type invariants, with the
+        // exception that `impl Container for Map` names.
         unsafe { call(refs.callback.subprog().func(), refs.map.map(), refs.value) };
         // SAFETY: This FFI call is paired with the one above.
         unsafe { bindings::bpf_async_migrate_enable() };

@@ -330,8 +330,9 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// - `EINVAL` if there is no timer.
     /// - `ECANCELED` with interrupts disabled or in NMI: the timer is cancelled as soon as they are
-    ///   enabled on the CPU whose list the object is on. If its callback is running then and has started the timer before, the timer
-    ///   counts as active until the next start or cancel, but does not fire.
+    ///   enabled on the CPU whose list the object is on. If its callback is running then and has
+    ///   started the timer before, the timer counts as active until the next start or cancel, but
+    ///   does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
     /// - `EPERM` if the callback is running. A queued start is then still performed, unless this
     ///   callback was called by a start that came while the cancel was under way.

@@ -398,6 +398,20 @@ static int __init back_init(void)
 }
 #endif
 
+/*
+ * On x86 a probe with a post handler executes the instruction in a slot of
+ * MAX_INSN_SIZE bytes, with an int3 behind it. If that is the slot's last byte,
+ * kprobe_int3_handler() takes it for an int3 of the kernel's own: no place then.
+ */
+static bool fits(const struct kprobe *kp)
+{
+#ifdef CONFIG_X86_64
+	return kp->ainsn.size + INT3_INSN_SIZE < MAX_INSN_SIZE;
+#else
+	return true;
+#endif
+}
+
 static void stall_off(struct stall *s)
 {
 	WRITE_ONCE(s->state, STALL_RELEASED);
@@ -430,11 +444,16 @@ static int stall_on(struct stall *s, const char *text)
 	s->probe.symbol_name = s->symbol;
 	s->probe.pre_handler = stall_pre;
 	s->probe.post_handler = no_jump;
+	s->probe.flags = KPROBE_FLAG_DISABLED;
 	WRITE_ONCE(s->state, STALL_ARMED);
 	err = register_kprobe(&s->probe);
-	if (err)
-		WRITE_ONCE(s->state, STALL_IDLE);
 	s->registered = !err;
+	if (!err)
+		err = fits(&s->probe) ? enable_kprobe(&s->probe) : -EILSEQ;
+	if (err) {
+		stall_off(s);
+		WRITE_ONCE(s->state, STALL_IDLE);
+	}
 	return err;
 }
 
