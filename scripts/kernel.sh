@@ -49,7 +49,8 @@ seed() {
 	local other
 	[ ! -e "$build" ] || return 0
 	for other in "$(CONFIG_EXTRA='' build_name "$IMPL")" "$(build_name c)" "$(build_name rust)"; do
-		[ -s "$CACHE/build/$other/$KERNEL_IMAGE" ] && [ -f "$CACHE/build/$other/$STAMP" ] || continue
+		[ -s "$CACHE/build/$other/$KERNEL_IMAGE" ] || continue
+		[ -f "$CACHE/build/$other/$STAMP" ] || continue
 		say "kernel: $name begins as a copy of $other"
 		(
 			lock "$CACHE/build/$other.lock" "the build folder $other" -s
