@@ -123,6 +123,16 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "drain-begins-unseen",
+        model: "deferred_chain_at_begin_ends",
+        says: "hard interrupts in a row",
+        changes: &[(
+            DEFERRED,
+            "// What reverses the list can be traced as well.\n        self.draining().store(self.0.get().cast(), Relaxed);",
+            "",
+        )],
+    },
+    Mutation {
         name: "last-operations-go-on",
         model: "deferred_last_operations_end",
         says: "hard interrupts in a row",

@@ -216,6 +216,8 @@ impl Cpu {
     /// As [`Cpu::drain`].
     #[inline]
     unsafe fn drain_objects(&self, list: &RawList) {
+        // What reverses the list can be traced as well.
+        self.draining().store(self.0.get().cast(), Relaxed);
         // The oldest first. The batch reads the next node before it returns one, because another
         // CPU can queue the object again as soon as its operation is complete.
         for node in list.del_all().reverse() {

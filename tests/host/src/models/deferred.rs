@@ -160,6 +160,38 @@ fn deferred_chain_ends() {
     });
 }
 
+/// The same two, by what the drain calls before the first of them.
+#[test]
+fn deferred_chain_at_begin_ends() {
+    thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
+    thread_local!(static NUMBER: Cell<i64> = const { Cell::new(1) });
+
+    explore(0, || {
+        let map = Map::new();
+        let ((a, _), (b, _)) = (timer(map), timer(map));
+        PAIR.set([Some(a), Some(b)]);
+        NUMBER.set(1);
+        world().reverse_tracer.set(Some(|| {
+            for slot in PAIR.get().map(Option::unwrap) {
+                NUMBER.set(NUMBER.get() + 1);
+                let started = world().irqs_off(|| slot.start(8 * NUMBER.get(), REL));
+                assert!(matches!(started, Ok(()) | Err(EDEADLK)));
+            }
+        }));
+        world().on_cpu(0);
+        enqueue(a, 1);
+        let mut interrupts = 0;
+        while !failed() && world().cpus[0].work.raised.get() {
+            interrupt_once(0);
+            interrupts += 1;
+            assert!(interrupts <= 5, "{interrupts} hard interrupts in a row");
+        }
+        world().reverse_tracer.set(None);
+        b.cancel_and_free();
+        finish(a, map);
+    });
+}
+
 /// Last operations, which cannot be refused, cause each other: they go on in task context, and none is
 /// lost.
 #[test]

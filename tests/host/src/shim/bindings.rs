@@ -64,6 +64,9 @@ pub unsafe fn llist_del_all(list: *mut llist_head) -> *mut llist_node {
 }
 
 pub unsafe fn llist_reverse_order(mut node: *mut llist_node) -> *mut llist_node {
+    if let Some(tracer) = world().reverse_tracer.get() {
+        tracer();
+    }
     let mut result = null_mut();
     while !node.is_null() {
         world().touch(node as usize);

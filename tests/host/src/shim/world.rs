@@ -109,6 +109,8 @@ pub struct World {
     trace: RefCell<Vec<(usize, Option<i64>)>>,
     /// A program that traces this.
     pub tracer: Cell<Option<fn(usize, Option<i64>)>>,
+    /// A program that traces `llist_reverse_order()`.
+    pub reverse_tracer: Cell<Option<fn()>>,
 }
 
 impl World {
@@ -127,6 +129,7 @@ impl World {
             works: RefCell::default(),
             trace: RefCell::default(),
             tracer: Cell::new(None),
+            reverse_tracer: Cell::new(None),
         }
     }
 

@@ -11,7 +11,7 @@
 #define PATIENCE	10	/* times as many phases, until they have */
 
 /* The same in progs/async_locks.c. */
-enum { MODE_OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
+enum { MODE_OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING, DRAIN };
 #define FIRST_LATE	8
 #define LATE		32
 
@@ -19,7 +19,8 @@ enum { MODE_OFF, SAME, PAIR, RQ_LOCK, CALL_RCU, DYING };
 static struct async_locks *load(__u32 mode)
 {
 	static const char *const names[] = { [SAME] = "start_", [PAIR] = "start_",
-		[RQ_LOCK] = "rq_", [CALL_RCU] = "rcu_", [DYING] = "cpu_" };
+		[RQ_LOCK] = "rq_", [CALL_RCU] = "rcu_", [DYING] = "cpu_",
+		[DRAIN] = "drain_" };
 	struct async_locks *skel = async_locks__open();
 	struct bpf_program *p;
 
@@ -46,24 +47,40 @@ static int run(struct async_locks *skel, struct bpf_program *p, __u32 mark)
 	return skel->bss->last_ret;
 }
 
-/* Start from inside hrtimer_start(), the same timer or two in turn. */
+/*
+ * Start from inside hrtimer_start(), the same timer or two in turn, or both where a drain
+ * begins.
+ */
 static void start_in_start(__u32 mode)
 {
+	static const char *const begins[] = { "llist_reverse_order", NULL };
 	struct async_locks *skel = load(mode);
+	struct async_function f;
 	int i;
 
 	if (!skel)
 		return;
+	async_pin(0);
+	if (mode == DRAIN) {
+		if (!ASSERT_GT(async_find_functions(begins, &f, 1), 0, begins[0]))
+			goto out;
+		skel->links.drain_begins = async_break_at(skel->progs.drain_begins, f.addr, 0);
+		if (!ASSERT_OK_PTR(skel->links.drain_begins, "attach"))
+			goto out;
+	}
 	if (!ASSERT_OK(run(skel, skel->progs.start, 0), "start") ||
 	    !ASSERT_OK(run(skel, skel->progs.start, 1), "start"))
 		goto out;
 	skel->bss->on = mode;
 	for (i = 0; i < 2; i++)
-		run(skel, skel->progs.start, i);
+		run(skel, mode == DRAIN ? skel->progs.start_irqs_off : skel->progs.start, i);
 	skel->bss->on = MODE_OFF;
 	printf("%lu starts seen, %lu caused\n", skel->bss->hits, skel->bss->chain);
-	if (!ASSERT_GT(skel->bss->hits, 0, "runs in the tracepoint") ||
+	if (!ASSERT_GT(skel->bss->hits, 0, "the program that starts runs") ||
 	    !ASSERT_LT(skel->bss->chain, CHAIN_LIMIT, "starts that other starts caused"))
+		goto out;
+	/* C needs memory for a start in NMI, which some kernels do not have there. */
+	if (mode == DRAIN && !skel->bss->chain && !async_can_init_in_nmi())
 		goto out;
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(run(skel, skel->progs.is_armed, i), 1, "the timer is armed");
@@ -89,6 +106,16 @@ static void start_pair(void)
 void serial_test_timer_start_pair(void)
 {
 	async_test(start_pair);
+}
+
+static void start_at_drain(void)
+{
+	start_in_start(DRAIN);
+}
+
+void serial_test_timer_start_at_drain(void)
+{
+	async_test(start_at_drain);
 }
 
 static bool put_text(int dir, const char *file, const char *text, int flags)
