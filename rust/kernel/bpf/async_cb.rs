@@ -62,6 +62,7 @@ use crate::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -69,12 +70,9 @@ use crate::{
         rcu::sched, //
     },
 };
-use core::{
-    marker::PhantomPinned,
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
+use core::ptr::{
+    null_mut,
+    NonNull, //
 };
 use pending::Unreferenced;
 use sched::ReadSide;
@@ -157,7 +155,7 @@ pub(crate) struct AsyncCb<P, C> {
     value: *mut c_void,
     /// The timer or the work item.
     pub(crate) payload: P,
-    _pin: PhantomPinned,
+    _pin: core::marker::PhantomPinned,
 }
 
 // `AsyncCb<_, ()>` is an object whose type of callbacks is not known: the layout is the same.
@@ -261,8 +259,10 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     /// container-gone.
     #[inline]
     pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
+        // Acquire, both: RCU does not wait for a timer function that begins late. Only `rcu_free`
+        // does, and looks without a lock. Litmus: late-run.
         let callback = self.callback.load(guard)?;
-        let container = NonNull::new(self.container.load(Relaxed))?;
+        let container = NonNull::new(self.container.load(Acquire))?;
         // INVARIANT: The container was not NULL, so `cancel_and_free()` had not returned.
         Some(CallbackRef {
             callback,

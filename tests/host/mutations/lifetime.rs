@@ -78,8 +78,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "called",
         changes: &[(
             ASYNC_CB,
-            "let callback = self.callback.load(guard)?;\n        let container = NonNull::new(self.container.load(Relaxed))?;",
-            "let container = NonNull::new(self.container.load(Relaxed))?;\n        let callback = self.callback.load(guard)?;",
+            "let callback = self.callback.load(guard)?;\n        let container = NonNull::new(self.container.load(Acquire))?;",
+            "let container = NonNull::new(self.container.load(Acquire))?;\n        let callback = self.callback.load(guard)?;",
         )],
     },
     Mutation {
