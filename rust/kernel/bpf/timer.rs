@@ -220,7 +220,8 @@ impl Timer {
 }
 
 // SAFETY: The kind is that of timers. `setup` initialises the `hrtimer`, which is all of the
-// payload. What is called for a timer here takes the lock of its timer base.
+// payload. What is called for a timer here takes the lock of its timer base, or reads what it
+// protects with marked accesses only.
 unsafe impl<C: TimerCallback> Payload<C> for Timer {
     const KIND: Kind = Kind::Timer;
     type Config = Clock;

@@ -148,21 +148,27 @@ impl WorkItem {
     ///
     /// # Safety
     ///
-    /// `work` must be that of an `AsyncCb<WorkItem, C>`, and this run must hold a reference to it.
+    /// - Task context, with preemption and interrupts enabled, in no read side.
+    /// - `work` must be that of an `AsyncCb<WorkItem, C>`, and this run must hold a reference to
+    ///   it.
     #[doc(alias = "bpf_wq_work")]
     #[inline]
     pub(crate) unsafe fn work_fn<C: WorkCallback>(work: *mut bindings::work_struct) {
         // CAST: `WorkItem` is transparent over `work_struct`.
         // SAFETY: The reference of this run keeps the object until `put()`.
         let cb = unsafe { WorkCb::<C>::from_payload(work.cast()) };
-        Self::run(cb);
+        // SAFETY: The context is the caller's.
+        unsafe { Self::run(cb) };
         // SAFETY: The reference of this run is given up.
         unsafe { Head::put(cb.head.as_ptr()) };
     }
 
     /// Calls the callback, if there is one.
-    #[inline]
-    fn run<C: WorkCallback>(cb: &WorkCb<C>) {
+    ///
+    /// # Safety
+    ///
+    /// Task context, with preemption and interrupts enabled, in no read side.
+    unsafe fn run<C: WorkCallback>(cb: &WorkCb<C>) {
         // First: this protects the map value, and the text of a program. Litmus: work-value.
         let trace = tasks_trace::read_lock();
         let refs = {
@@ -183,7 +189,7 @@ impl WorkItem {
             }
         };
 
-        // SAFETY: A work function may sleep, and the read side of `guard` has ended.
+        // SAFETY: The context is the caller's, and the read side of `guard` has ended.
         unsafe { C::call(&refs) };
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! An RCU grace period also waits for each region in which preemption, softirqs or interrupts are
 //! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is
-//! the cheaper read side, which no tracer and no lockdep sees, so that it can be used in any
+//! the cheaper read side, which neither ftrace nor lockdep sees, so that it can be used in any
 //! context. On `PREEMPT_RT` a lock in a traced function can sleep, and this is `rcu_read_lock()`.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)

@@ -121,7 +121,8 @@ pub struct RawHrTimer(Opaque<bindings::hrtimer>);
 // SAFETY: A timer can be used by any thread.
 unsafe impl Send for RawHrTimer {}
 
-// SAFETY: The C functions take the lock of the timer base.
+// SAFETY: The C functions take the lock of the timer base, or read what it protects with marked
+// accesses only.
 unsafe impl Sync for RawHrTimer {}
 
 impl RawHrTimer {
