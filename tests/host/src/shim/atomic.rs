@@ -3,7 +3,8 @@
 //! The kernel's atomics on loom's.
 //!
 //! `Full` is a fence before, acquire and release, and a fence after. A compare and exchange that
-//! fails gives no order after it. A load of a pointer is an acquire: loom knows no dependencies.
+//! fails gives no order after it; what it gives before it, the kernel's does not. A load of a
+//! pointer is an acquire: loom knows no dependencies.
 
 use super::world::{failed, world};
 use loom::sync::atomic::{fence, AtomicU64, Ordering};
