@@ -278,6 +278,18 @@ int BPF_PROG(rcu_enqueue)
 	return 0;
 }
 
+struct bpf_async_cb___c {
+	struct callback_head rcu;
+} __attribute__((preserve_access_index));
+
+/* Of an object: its first field in Rust. */
+static __always_inline u64 rcu_head_of(u64 object)
+{
+	if (bpf_core_field_exists(struct bpf_async_cb___c, rcu))
+		object += bpf_core_field_offset(struct bpf_async_cb___c, rcu);
+	return object;
+}
+
 /*
  * The same place again: another program, because one that is running is not
  * entered again. IRQs are off: what comes while the CPU is inside is nested.
@@ -292,7 +304,7 @@ int rcu_enqueue_again(u64 *ctx)
 	bpf_get_func_arg(ctx, 1, &head);
 	if (*inside_here())
 		__sync_fetch_and_add(&nested, 1);
-	else if (is_in(head, object))
+	else if (object && head == rcu_head_of(object))
 		__sync_fetch_and_add(&retired, 1);
 	return 0;
 }
