@@ -108,7 +108,7 @@ int start_irqs_off(struct __sk_buff *skb)
 	if (!e)
 		return 0;
 	bpf_local_irq_save(&flags);
-	last_ret = bpf_timer_start(&e->timer, 1000, 0);
+	last_ret = bpf_timer_start(&e->timer, on == DRAIN ? FAR : 1000, 0);
 	bpf_local_irq_restore(&flags);
 	return 0;
 }
