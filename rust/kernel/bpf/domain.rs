@@ -232,7 +232,8 @@ unsafe extern "C" fn bpf_async_rust_timer_cb(
 /// Called by a worker, for the work item of an [`AsyncWork`].
 #[inline(never)]
 unsafe extern "C" fn bpf_async_rust_work(work: *mut bindings::work_struct) {
-    // SAFETY: The work is that of an object with callbacks in Rust, and holds a reference to it.
+    // SAFETY: A worker calls this, outside of any read side. The work is that of an object with
+    // callbacks in Rust, and holds a reference to it.
     unsafe { WorkItem::work_fn::<Owner>(work) };
 }
 

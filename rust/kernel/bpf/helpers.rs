@@ -258,7 +258,8 @@ unsafe extern "C" fn bpf_async_wq_cancel_and_free(wq: *mut bindings::bpf_wq) {
 /// Called by a worker, for a work item that `bpf_async_wq_init()` has set up.
 #[export]
 pub(crate) unsafe extern "C" fn bpf_wq_work(work: *mut bindings::work_struct) {
-    // SAFETY: The work is that of an object with callbacks in BPF, and holds a reference to it.
+    // SAFETY: A worker calls this, outside of any read side. The work is that of an object with
+    // callbacks in BPF, and holds a reference to it.
     unsafe { WorkItem::work_fn::<ProgCallback>(work) };
 }
 
