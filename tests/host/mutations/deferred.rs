@@ -124,12 +124,22 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "drain-begins-unseen",
-        model: "deferred_chain_at_begin_ends",
+        model: "deferred_chain_between_ends",
         says: "hard interrupts in a row",
         changes: &[(
             DEFERRED,
-            "// What reverses the list can be traced as well.\n        self.draining().store(self.0.get().cast(), Relaxed);",
-            "",
+            "self.depth().store(depth, Relaxed);\n        self.draining().store(self.0.get().cast(), Relaxed);",
+            "self.depth().store(depth, Relaxed);",
+        )],
+    },
+    Mutation {
+        name: "drain-ends-before-the-programs",
+        model: "deferred_chain_between_ends",
+        says: "hard interrupts in a row",
+        changes: &[(
+            DEFERRED,
+            "for node in of.progs().del_all() {",
+            "self.end_drain();\n        for node in of.progs().del_all() {",
         )],
     },
     Mutation {

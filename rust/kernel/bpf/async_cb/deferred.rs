@@ -55,6 +55,8 @@ const ROUNDS: u32 = 16;
 
 /// Returns whether operations have to be deferred: with interrupts disabled, in hard interrupt, and
 /// in NMI.
+///
+/// In a hard interrupt, interrupts are disabled as well: its handler must not enable them.
 #[doc(alias = "defer_timer_wq_op")]
 #[inline]
 pub(crate) fn must_defer() -> bool {
@@ -184,13 +186,15 @@ impl Cpu {
         } else {
             0
         };
-        self.depth().store(depth, Relaxed);
-
+        self.begin_drain(depth);
         // SAFETY: The requirements are the same.
         unsafe { self.drain_objects(of.objects()) };
-        // A node that is added after these looks at the lists raises the `irq_work` again.
-        // SAFETY: The requirements are the same.
-        unsafe { self.put_progs(of) };
+        for node in of.progs().del_all() {
+            // SAFETY: `defer_put` has added the node, with the reference. Only drains call this.
+            unsafe { prog::put_node(node) };
+        }
+        // A node that was added after the lists were taken has raised the `irq_work` again.
+        self.end_drain();
         self.kick_overflow(of);
         // What the calls before caused can be on this CPU's list.
         self.kick_overflow(self);
@@ -202,11 +206,24 @@ impl Cpu {
     ///
     /// As [`Cpu::drain`], in task context.
     pub(crate) unsafe fn drain_overflow(&self, of: &Self) {
-        self.depth().store(0, Relaxed);
+        self.begin_drain(0);
         // SAFETY: The requirements are the same.
         unsafe { self.drain_objects(of.overflow()) };
+        self.end_drain();
         // If there is more again, other tasks run before it.
         self.kick_overflow(self);
+    }
+
+    /// From now on, what is queued on this CPU was caused by the drain, or by an NMI.
+    #[inline]
+    fn begin_drain(&self, depth: u32) {
+        self.depth().store(depth, Relaxed);
+        self.draining().store(self.0.get().cast(), Relaxed);
+    }
+
+    #[inline]
+    fn end_drain(&self) {
+        self.draining().store(null_mut(), Relaxed);
     }
 
     /// Performs what is queued for the objects on `list`.
@@ -216,8 +233,6 @@ impl Cpu {
     /// As [`Cpu::drain`].
     #[inline]
     unsafe fn drain_objects(&self, list: &RawList) {
-        // What reverses the list can be traced as well.
-        self.draining().store(self.0.get().cast(), Relaxed);
         // The oldest first. The batch reads the next node before it returns one, because another
         // CPU can queue the object again as soon as its operation is complete.
         for node in list.del_all().reverse() {
@@ -226,7 +241,7 @@ impl Cpu {
             // caller guarantees.
             unsafe { self.drain_object(node.cast()) };
         }
-        self.draining().store(null_mut(), Relaxed);
+        self.draining().store(self.0.get().cast(), Relaxed);
     }
 
     /// Performs what is queued for one object.
@@ -260,25 +275,6 @@ impl Cpu {
         }
         // SAFETY: The object is on no list, and no context adds it while its word is not `IDLE`.
         unsafe { self.overflow().add(Head::node(object)) };
-    }
-
-    /// Puts the last references of the programs of `of`.
-    ///
-    /// # Safety
-    ///
-    /// As [`Cpu::drain`].
-    #[inline]
-    unsafe fn put_progs(&self, of: &Self) {
-        if of.progs().is_empty() {
-            return;
-        }
-        // What putting a program calls can be traced as well.
-        self.draining().store(self.0.get().cast(), Relaxed);
-        for node in of.progs().del_all() {
-            // SAFETY: `defer_put` has added the node, with the reference. Only drains call this.
-            unsafe { prog::put_node(node) };
-        }
-        self.draining().store(null_mut(), Relaxed);
     }
 
     /// Schedules the work item for the overflow list of `of`.
@@ -380,7 +376,7 @@ impl Head {
 /// # Safety
 ///
 /// The caller must hold the slot's reference, which it gives up. Interrupts must be disabled, or
-/// this be an NMI.
+/// this be an NMI, until this returns: a grace period waits for that.
 pub(crate) unsafe fn queue_detached(head: &Head) {
     let cpu = Cpu::this();
     let overflow = cpu.too_deep();
@@ -396,7 +392,7 @@ pub(crate) unsafe fn queue_detached(head: &Head) {
 /// # Safety
 ///
 /// The caller must hold a reference, which goes to the queue or is dropped. Interrupts must be
-/// disabled.
+/// disabled, or this be an NMI, until this returns: a grace period waits for that.
 #[inline]
 unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
     // SAFETY: The caller holds a reference. If it is the queue's now, the object is added below.

@@ -160,9 +160,9 @@ fn deferred_chain_ends() {
     });
 }
 
-/// The same two, by what the drain calls before the first of them.
+/// The same two, by what the drain calls before the first of them, and after the last.
 #[test]
-fn deferred_chain_at_begin_ends() {
+fn deferred_chain_between_ends() {
     thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
     thread_local!(static NUMBER: Cell<i64> = const { Cell::new(1) });
 
@@ -171,7 +171,7 @@ fn deferred_chain_at_begin_ends() {
         let ((a, _), (b, _)) = (timer(map), timer(map));
         PAIR.set([Some(a), Some(b)]);
         NUMBER.set(1);
-        world().reverse_tracer.set(Some(|| {
+        world().list_tracer.set(Some(|| {
             for slot in PAIR.get().map(Option::unwrap) {
                 NUMBER.set(NUMBER.get() + 1);
                 let started = world().irqs_off(|| slot.start(8 * NUMBER.get(), REL));
@@ -186,7 +186,7 @@ fn deferred_chain_at_begin_ends() {
             interrupts += 1;
             assert!(interrupts <= 5, "{interrupts} hard interrupts in a row");
         }
-        world().reverse_tracer.set(None);
+        world().list_tracer.set(None);
         b.cancel_and_free();
         finish(a, map);
     });

@@ -109,8 +109,8 @@ pub struct World {
     trace: RefCell<Vec<(usize, Option<i64>)>>,
     /// A program that traces this.
     pub tracer: Cell<Option<fn(usize, Option<i64>)>>,
-    /// A program that traces `llist_reverse_order()`.
-    pub reverse_tracer: Cell<Option<fn()>>,
+    /// A program that traces `llist_del_all()` and `llist_reverse_order()`.
+    pub list_tracer: Cell<Option<fn()>>,
 }
 
 impl World {
@@ -129,7 +129,13 @@ impl World {
             works: RefCell::default(),
             trace: RefCell::default(),
             tracer: Cell::new(None),
-            reverse_tracer: Cell::new(None),
+            list_tracer: Cell::new(None),
+        }
+    }
+
+    pub fn trace_list(&self) {
+        if let Some(tracer) = self.list_tracer.get() {
+            tracer();
         }
     }
 
