@@ -17,6 +17,6 @@ __rust_helper bool rust_helper_hrtimer_runs_here(const struct hrtimer *timer)
 {
 	const struct hrtimer_clock_base *base = READ_ONCE(timer->base);
 
-	return base->cpu_base->cpu == raw_smp_processor_id() &&
-	       READ_ONCE(base->running) == timer;
+	return READ_ONCE(base->running) == timer &&
+	       base->cpu_base->cpu == raw_smp_processor_id();
 }

@@ -140,6 +140,11 @@ impl Timer {
 
     /// Removes the callback, cancels the timer, and waits for its function.
     ///
+    /// # Errors
+    ///
+    /// - `EDEADLK` if the caller traces the expiry of this timer. Nothing was done.
+    /// - `EBUSY` as [`Timer::cancel_running`].
+    ///
     /// # Safety
     ///
     /// Interrupts must be enabled. `cb` must have been found in its slot inside the read side of
@@ -152,6 +157,10 @@ impl Timer {
         // SAFETY: `guard` protects the object. The parameter is a pointer, because a reference
         // would have to be valid until this returns, and the read side can end before.
         let cb = unsafe { cb.as_ref() };
+        // On PREEMPT_RT the caller may have preempted the expiry.
+        if !cfg!(CONFIG_PREEMPT_RT) && cb.payload.0.runs_here() {
+            return Err(EDEADLK);
+        }
         cb.callback.clear();
         if !cb.head.deferred_idle() {
             // SAFETY: Interrupts are enabled, and `guard` is the read side.
@@ -168,8 +177,8 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` if the caller traces the expiry of this timer. Always on `PREEMPT_RT`: the task in
-    /// which the caller runs may hold a sleeping lock that the callback waits for.
+    /// `EBUSY` on `PREEMPT_RT`: the task in which the caller runs may hold a sleeping lock that the
+    /// callback waits for.
     ///
     /// # Safety
     ///
@@ -179,10 +188,10 @@ impl Timer {
     unsafe fn cancel_running(timer: NonNull<Self>, guard: sched::Guard) -> Result<c_int> {
         // SAFETY: `guard`, and then `_rcu`, protects the object.
         let timer = unsafe { timer.as_ref() };
-        if cfg!(CONFIG_PREEMPT_RT) || timer.0.runs_here() {
+        if cfg!(CONFIG_PREEMPT_RT) {
             // SAFETY: `guard` protects the object.
             unsafe { timer.put_off() };
-            return Err(EDEADLK);
+            return Err(EBUSY);
         }
         // With preemption enabled: the callback may be long.
         let _rcu = guard.into_rcu();
@@ -220,8 +229,7 @@ impl Timer {
 }
 
 // SAFETY: The kind is that of timers. `setup` initialises the `hrtimer`, which is all of the
-// payload. What is called for a timer here takes the lock of its timer base, or reads what it
-// protects with marked accesses only.
+// payload. A `RawHrTimer` is `Sync`.
 unsafe impl<C: TimerCallback> Payload<C> for Timer {
     const KIND: Kind = Kind::Timer;
     type Config = Clock;
@@ -282,10 +290,10 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled or in NMI.
     /// - `EINVAL` if there is no timer.
-    /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
-    ///   callback waits for. Also if the caller traces the expiry of this timer, and on
-    ///   `PREEMPT_RT` whenever the callback is running. The callback was removed then. If the
-    ///   timer was started again meanwhile, it counts as active, but does not fire.
+    /// - `EDEADLK` if the caller is this timer's callback, traces the expiry of this timer, or is
+    ///   the callback of a timer that another callback waits for. Nothing was done.
+    /// - `EBUSY` on `PREEMPT_RT` if the callback is running. The callback was removed. If the timer
+    ///   was started again meanwhile, it counts as active, but does not fire.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {
