@@ -384,8 +384,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     #[inline(never)]
     pub(crate) unsafe fn defer(&self, op: Op) -> Result {
         // SAFETY: An RCU grace period waits for a region with interrupts disabled and for an NMI.
-        // For a CPU in its first or last steps see "Known limits" in
-        // Documentation/bpf/rust_async.rst.
+        // RCU is watching where a BPF program can run. For a CPU in its first or last steps see
+        // "Known limits" in Documentation/bpf/rust_async.rst.
         let guard = unsafe { sched::Implied::new() };
         let cb = self.get(&guard)?;
         if op.as_start().is_some() && !cb.callback.is_set() {

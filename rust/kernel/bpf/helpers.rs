@@ -286,7 +286,8 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Interrupts are disabled, and no lock is held.
+/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Interrupts are disabled, and no lock is held
+/// that starting, cancelling or `call_rcu()` takes.
 #[export]
 unsafe extern "C" fn bpf_async_drain_cpu(cpu: *mut bindings::bpf_async_cpu) {
     // SAFETY: `cpu` is a per-CPU variable, and the context is as the caller guarantees.
@@ -297,8 +298,7 @@ unsafe extern "C" fn bpf_async_drain_cpu(cpu: *mut bindings::bpf_async_cpu) {
 ///
 /// # Safety
 ///
-/// `cpu` must be a `bpf_async_cpu` per-CPU variable. Task context, interrupts are disabled, and no
-/// lock is held.
+/// As [`bpf_async_drain_cpu`], in task context.
 #[export]
 unsafe extern "C" fn bpf_async_drain_overflow(cpu: *mut bindings::bpf_async_cpu) {
     // SAFETY: `cpu` is a per-CPU variable, and the context is as the caller guarantees.

@@ -187,7 +187,7 @@ impl<C: Callback> CallbackCell<C> {
 
     /// Edge each state to `FREED`.
     ///
-    /// Drops the owner. Any context; Full.
+    /// Drops the owner. Any context; Full. In an object, its container must be NULL by then.
     #[inline]
     pub(crate) fn set_freed(&self) {
         let old = self.0.xchg(FREED, Full);

@@ -31,7 +31,7 @@ unsafe impl ReadSide for super::Guard {}
 ///
 /// # Invariants
 ///
-/// Preemption is disabled. On `PREEMPT_RT`, `rcu_read_lock()` is held instead.
+/// Preemption is disabled, and RCU is watching. On `PREEMPT_RT`, `rcu_read_lock()` is held instead.
 #[must_use = "if unused, the read side ends immediately"]
 pub struct Guard(NotThreadSafe);
 
@@ -95,7 +95,8 @@ pub fn read_lock() -> Guard {
     unsafe {
         bindings::rcu_read_lock()
     };
-    // INVARIANT: Preemption was disabled just now, or `rcu_read_lock()` called.
+    // INVARIANT: Preemption was disabled just now, or `rcu_read_lock()` called. RCU is watching
+    // wherever a BPF program can run, and in task context.
     Guard(NotThreadSafe)
 }
 
@@ -103,7 +104,8 @@ pub fn read_lock() -> Guard {
 ///
 /// # Invariants
 ///
-/// Preemption, softirqs or interrupts are disabled, or this is a hard interrupt or an NMI.
+/// Preemption, softirqs or interrupts are disabled, or this is a hard interrupt or an NMI. RCU is
+/// watching.
 pub struct Implied(NotThreadSafe);
 
 // SAFETY: By the type invariants, a grace period waits for this region.
@@ -114,8 +116,8 @@ impl Implied {
     ///
     /// # Safety
     ///
-    /// Preemption, softirqs or interrupts must be disabled, or this be a hard interrupt or an NMI,
-    /// for as long as the value exists.
+    /// For as long as the value exists, preemption, softirqs or interrupts must be disabled, or this
+    /// be a hard interrupt or an NMI, and RCU must be watching.
     #[inline]
     pub unsafe fn new() -> Self {
         // INVARIANT: The caller guarantees it.

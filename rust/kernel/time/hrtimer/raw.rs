@@ -121,8 +121,8 @@ pub struct RawHrTimer(Opaque<bindings::hrtimer>);
 // SAFETY: A timer can be used by any thread.
 unsafe impl Send for RawHrTimer {}
 
-// SAFETY: The C functions take the lock of the timer base, or read what it protects with marked
-// accesses only.
+// SAFETY: hrtimer allows concurrent calls: its functions take the lock of the timer base, or read
+// what it protects under a sequence count, or with a marked access.
 unsafe impl Sync for RawHrTimer {}
 
 impl RawHrTimer {
@@ -148,7 +148,8 @@ impl RawHrTimer {
     ///
     /// # Safety
     ///
-    /// The timer must stay valid until a cancel has returned 0 or 1, and no start came later.
+    /// The timer must stay valid until a cancel that began after the last start had returned has
+    /// returned 0 or 1.
     /// hrtimer uses it for a short time after its function has returned `HRTIMER_NORESTART`.
     ///
     /// # Context
