@@ -389,8 +389,8 @@ impl AsyncTimer {
     /// # Errors
     ///
     /// - `EOPNOTSUPP` with interrupts disabled.
-    /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer, or
-    ///   traces the expiry of this timer. Nothing was done.
+    /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer,
+    ///   or traces the expiry of this timer. Nothing was done.
     /// - `EBUSY` on `PREEMPT_RT` if the callback is running: it was removed, but is not waited for.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]

@@ -116,8 +116,8 @@ impl Implied {
     ///
     /// # Safety
     ///
-    /// For as long as the value exists, preemption, softirqs or interrupts must be disabled, or this
-    /// be a hard interrupt or an NMI, and RCU must be watching.
+    /// For as long as the value exists, preemption, softirqs or interrupts must be disabled, or
+    /// this be a hard interrupt or an NMI, and RCU must be watching.
     #[inline]
     pub unsafe fn new() -> Self {
         // INVARIANT: The caller guarantees it.
