@@ -57,6 +57,7 @@ const volatile u32 weights[32] = {
 
 const volatile u32 elems = ELEMS;	/* how many are in use: few are hot, many get to fire */
 const volatile bool nmi_init = true;	/* whether init is done in NMIs */
+const volatile bool cancel_waits = true;	/* -EBUSY otherwise */
 const volatile u64 me;		/* in the text of this instance */
 u64 identity;			/* the same, in its memory */
 u64 seeds[MAX_CPUS * WHERES];
@@ -136,7 +137,8 @@ static __always_inline bool known(u32 kind, s64 r)
 	case K_W_START:
 		return r == 0 || r == -22 || r == -2 || r == -35 || r == -12;
 	case K_T_CANCEL:
-		return r == 0 || r == 1 || r == -22 || r == -2 || r == -35 || r == -95;
+		return r == 0 || r == 1 || r == -22 || r == -2 || r == -35 || r == -95 ||
+		       (r == -16 && !cancel_waits);
 	case K_T_ASYNC:
 		return r == 0 || r == 1 || r == -1 || r == -22 || r == -2 || r == -35 ||
 		       r == -125 || r == -12;
