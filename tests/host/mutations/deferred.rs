@@ -124,7 +124,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "drain-begins-unseen",
-        model: "deferred_chain_between_ends",
+        model: "deferred_chain_at_begin_ends",
         says: "hard interrupts in a row",
         changes: &[(
             DEFERRED,
@@ -134,7 +134,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "drain-ends-before-the-programs",
-        model: "deferred_chain_between_ends",
+        model: "deferred_chain_at_end_ends",
         says: "hard interrupts in a row",
         changes: &[(
             DEFERRED,

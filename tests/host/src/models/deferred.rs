@@ -160,18 +160,22 @@ fn deferred_chain_ends() {
     });
 }
 
-/// The same two, by what the drain calls before the first of them, and after the last.
-#[test]
-fn deferred_chain_between_ends() {
+/// The same two, by what the drain calls before the first of them, or after the last.
+fn deferred_chain_between(after: bool) {
     thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
+    thread_local!(static AFTER: Cell<bool> = const { Cell::new(false) });
     thread_local!(static NUMBER: Cell<i64> = const { Cell::new(1) });
 
-    explore(0, || {
+    explore(0, move || {
         let map = Map::new();
         let ((a, _), (b, _)) = (timer(map), timer(map));
         PAIR.set([Some(a), Some(b)]);
+        AFTER.set(after);
         NUMBER.set(1);
-        world().list_tracer.set(Some(|| {
+        world().list_tracer.set(Some(|of_progs| {
+            if of_progs != AFTER.get() {
+                return;
+            }
             for slot in PAIR.get().map(Option::unwrap) {
                 NUMBER.set(NUMBER.get() + 1);
                 let started = world().irqs_off(|| slot.start(8 * NUMBER.get(), REL));
@@ -190,6 +194,16 @@ fn deferred_chain_between_ends() {
         b.cancel_and_free();
         finish(a, map);
     });
+}
+
+#[test]
+fn deferred_chain_at_begin_ends() {
+    deferred_chain_between(false);
+}
+
+#[test]
+fn deferred_chain_at_end_ends() {
+    deferred_chain_between(true);
 }
 
 /// Last operations, which cannot be refused, cause each other: they go on in task context, and none is

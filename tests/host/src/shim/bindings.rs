@@ -59,13 +59,19 @@ pub unsafe fn llist_add(node: *mut llist_node, list: *mut llist_head) -> bool {
 }
 
 pub unsafe fn llist_del_all(list: *mut llist_head) -> *mut llist_node {
-    world().trace_list();
+    if world()
+        .cpus
+        .iter()
+        .any(|cpu| core::ptr::eq(&cpu.progs, list))
+    {
+        world().trace_list(true);
+    }
     // SAFETY: The caller's.
     unsafe { &*list }.first().xchg(null_mut(), Full)
 }
 
 pub unsafe fn llist_reverse_order(mut node: *mut llist_node) -> *mut llist_node {
-    world().trace_list();
+    world().trace_list(false);
     let mut result = null_mut();
     while !node.is_null() {
         world().touch(node as usize);

@@ -109,8 +109,8 @@ pub struct World {
     trace: RefCell<Vec<(usize, Option<i64>)>>,
     /// A program that traces this.
     pub tracer: Cell<Option<fn(usize, Option<i64>)>>,
-    /// A program that traces `llist_del_all()` and `llist_reverse_order()`.
-    pub list_tracer: Cell<Option<fn()>>,
+    /// A program that traces `llist_reverse_order()`, and `llist_del_all()` of the programs (`true`).
+    pub list_tracer: Cell<Option<fn(bool)>>,
 }
 
 impl World {
@@ -133,9 +133,9 @@ impl World {
         }
     }
 
-    pub fn trace_list(&self) {
+    pub fn trace_list(&self, of_progs: bool) {
         if let Some(tracer) = self.list_tracer.get() {
-            tracer();
+            tracer(of_progs);
         }
     }
 
