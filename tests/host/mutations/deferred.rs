@@ -139,7 +139,7 @@ pub const MUTATIONS: &[Mutation] = &[
         changes: &[(
             DEFERRED,
             "for node in of.progs().del_all() {",
-            "self.end_drain();\n        for node in of.progs().del_all() {",
+            "self.draining().store(null_mut(), Relaxed);\n        for node in of.progs().del_all() {",
         )],
     },
     Mutation {

@@ -194,7 +194,7 @@ impl Cpu {
             unsafe { prog::put_node(node) };
         }
         // A node that was added after the lists were taken has raised the `irq_work` again.
-        self.end_drain();
+        self.draining().store(null_mut(), Relaxed);
         self.kick_overflow(of);
         // What the calls before caused can be on this CPU's list.
         self.kick_overflow(self);
@@ -209,7 +209,7 @@ impl Cpu {
         self.begin_drain(0);
         // SAFETY: The requirements are the same.
         unsafe { self.drain_objects(of.overflow()) };
-        self.end_drain();
+        self.draining().store(null_mut(), Relaxed);
         // If there is more again, other tasks run before it.
         self.kick_overflow(self);
     }
@@ -219,11 +219,6 @@ impl Cpu {
     fn begin_drain(&self, depth: u32) {
         self.depth().store(depth, Relaxed);
         self.draining().store(self.0.get().cast(), Relaxed);
-    }
-
-    #[inline]
-    fn end_drain(&self) {
-        self.draining().store(null_mut(), Relaxed);
     }
 
     /// Performs what is queued for the objects on `list`.
