@@ -19,6 +19,7 @@ OBJECTS=(rust/kernel.o samples/rust/rust_bpf_async.o
 DOCUMENTED=(include/linux/bpf_async.h kernel/bpf/async_rust.c)
 
 build=${1:?the build folder of a kernel with the switch on}
+[ -f "$build/.config" ] || die "$build is not the build folder of a kernel" "make kernel prints it"
 name=${build##*/}
 driver=${RUSTC%rustc}clippy-driver
 "$driver" --version >/dev/null 2>&1 || {
