@@ -95,8 +95,8 @@ pub fn read_lock() -> Guard {
     unsafe {
         bindings::rcu_read_lock()
     };
-    // INVARIANT: Preemption was disabled just now, or `rcu_read_lock()` called. RCU is watching
-    // wherever a BPF program can run, and in task context.
+    // INVARIANT: Preemption was disabled just now, or `rcu_read_lock()` called. RCU is watching, as
+    // the documentation asks of the context.
     Guard(NotThreadSafe)
 }
 
