@@ -14,6 +14,8 @@
 //! - `prog`, `map`: a subprogram as a callback, and a map as what objects belong to.
 //! - [`domain`]: callbacks in Rust. Nothing above needs it.
 //!
+//! "Litmus: name" in a comment names the herd7 tests of an ordering.
+//!
 //! See also `Documentation/bpf/rust_async.rst`.
 
 mod async_cb;

@@ -43,8 +43,6 @@ pub(crate) use self::{
     deferred::{
         defer_put,
         must_defer,
-        running_timer,
-        set_running_timer,
         Cpu, //
     },
     pending::{
@@ -81,8 +79,7 @@ use sched::ReadSide;
 ///
 /// # Safety
 ///
-/// - `allocate` must return memory of at least this size, with the alignment of `kmalloc()`, that
-///   `kfree()` accepts.
+/// - `allocate` must return memory of `kmalloc_nolock()`, of at least this size.
 /// - A container must stay valid for a reader that has loaded the callback of an object, and then
 ///   the pointer to its container, which was not NULL, until its read side ends. So either the
 ///   container waits for a grace period after `cancel_and_free()` of its objects, or the owner of a
@@ -93,19 +90,10 @@ pub(crate) unsafe trait Container: Sync {
     /// Any context.
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>>;
 
-    /// Frees memory that was never published.
-    ///
-    /// Any context.
-    ///
-    /// # Safety
-    ///
-    /// `memory` must come from `allocate`.
-    unsafe fn deallocate(&self, memory: NonNull<c_void>);
-
     /// Returns whether the container calls, or has called, `cancel_and_free()` for all its slots.
     ///
-    /// This is read after an object was published. A container that does not see the object has to
-    /// be seen closed.
+    /// Read after an object was published: if the closing container misses the object, this must
+    /// return true.
     fn is_closed(&self) -> bool;
 }
 
@@ -243,7 +231,8 @@ impl<P, C> AsyncCb<P, C> {
     /// `payload` must be that of an `AsyncCb<P, C>` that is valid for `'a`.
     #[inline]
     pub(crate) unsafe fn from_payload<'a>(payload: *mut P) -> &'a Self {
-        // For all of the object, which `Slot::init` has exposed: C was given the payload only.
+        // Restores the provenance of the whole object, which `Slot::init` has exposed: C was given
+        // a pointer to the payload only.
         let payload = core::ptr::with_exposed_provenance_mut::<P>(payload.addr());
         // SAFETY: By the safety requirements, the payload is that of an object.
         unsafe { &*crate::container_of!(payload, Self, payload) }
@@ -259,8 +248,9 @@ impl<P, C: AsyncCallback> AsyncCb<P, C> {
     /// container-gone.
     #[inline]
     pub(crate) fn callback_ref<'g>(&self, guard: &'g impl ReadSide) -> Option<CallbackRef<'g, C>> {
-        // Acquire, both: RCU does not wait for a timer function that begins late. Only `rcu_free`
-        // does, and looks without a lock. Litmus: late-run.
+        // Acquire, both: a grace period need not wait for a timer function that begins after it
+        // did. Only `rcu_free` waits for that, and `hrtimer_try_to_cancel()` takes no lock if the
+        // timer is inactive. Litmus: late-run.
         let callback = self.callback.load(guard)?;
         let container = NonNull::new(self.container.load(Acquire))?;
         // INVARIANT: The container was not NULL, so `cancel_and_free()` had not returned.
@@ -315,7 +305,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
     /// # Errors
     ///
     /// - `EBUSY` if there is an object already.
-    /// - `ENOMEM` if there is no memory.
+    /// - `ENOMEM` if there is no memory. On `PREEMPT_RT` a map has none with preemption disabled.
     /// - `EPERM` if the container is closed.
     ///
     /// # Safety
@@ -349,15 +339,15 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
             (&raw mut (*cb).value).write(value);
             P::setup(&raw mut (*cb).payload, config);
         }
-        // Until the end: so that no other object gets the address of this one.
+        // Held until the end, so that no other object gets this address before the second cmpxchg.
         let _guard = sched::read_lock();
         // Full: publishes the object, and orders that before the look at the container below.
         // Either the closing container sees the object, or it is seen closed here.
         // Litmus: init-closed, slot-publish.
         // INVARIANT: The reference of the new object becomes the slot's.
         if self.0.cmpxchg(null_mut(), cb, Full).is_err() {
-            // SAFETY: The memory comes from `allocate`, and no other context has seen it.
-            unsafe { container.deallocate(memory) };
+            // SAFETY: `allocate` has returned the memory, and no other context has seen it.
+            unsafe { bindings::kfree_nolock(memory.as_ptr()) };
             return Err(EBUSY);
         }
         if container.is_closed() {
@@ -428,7 +418,8 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         cb.container.store(null_mut(), Relaxed);
         // Full: a reader that sees `FREED`, or an owner that replaced it, sees the NULL.
         // Litmus: callback-freed, container-gone.
-        cb.callback.set_freed();
+        // SAFETY: `container` is NULL.
+        unsafe { cb.callback.set_freed() };
         if must_defer() {
             // SAFETY: The slot's reference is given up. Interrupts are disabled, or this is an NMI.
             unsafe { deferred::queue_detached(&cb.head) };

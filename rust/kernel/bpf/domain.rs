@@ -177,7 +177,8 @@ unsafe impl Callback for Owner {
     unsafe fn release(ptr: *mut c_void) {
         // CAST: The `rcu_head` is the first field.
         // SAFETY: By the type invariants there is one owner, and it is released once. `free` is
-        // part of the core kernel. The cells here release no callback in NMI, see `AsyncTimer`.
+        // part of the core kernel. `set_callback()`, `cancel()` and the drop of `AsyncTimer` and
+        // `AsyncWork` release it. Their documentation excludes NMI and `call_rcu()` itself.
         unsafe { call_rcu_hurry(ptr.cast(), RustCallback::free) };
     }
 }
@@ -242,17 +243,11 @@ struct NoContainer;
 
 static NO_CONTAINER: NoContainer = NoContainer;
 
-// SAFETY: `kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that
-// `kfree()` accepts. The static is always valid.
+// SAFETY: The memory is of `kmalloc_nolock()`, of this size. The static is always valid.
 unsafe impl Container for NoContainer {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: This FFI call has no requirements.
         NonNull::new(unsafe { bindings::bpf_async_alloc_nolock(size) })
-    }
-
-    unsafe fn deallocate(&self, memory: NonNull<c_void>) {
-        // SAFETY: The memory comes from `allocate`.
-        unsafe { bindings::kfree_nolock(memory.as_ptr()) };
     }
 
     fn is_closed(&self) -> bool {
@@ -339,7 +334,7 @@ pub struct AsyncTimer(Object<Timer>);
 impl AsyncTimer {
     /// Creates a timer.
     ///
-    /// Any context but NMI.
+    /// Any context.
     ///
     /// # Errors
     ///
@@ -356,7 +351,8 @@ impl AsyncTimer {
 
     /// Sets the callback.
     ///
-    /// Any context in which memory can be allocated with `flags`.
+    /// Any context in which memory can be allocated with `flags`, except where `call_rcu()` itself
+    /// may have been interrupted: the previous callback is given to it. Full ordering.
     ///
     /// # Errors
     ///
@@ -367,9 +363,9 @@ impl AsyncTimer {
         self.0.set_callback(function, flags)
     }
 
-    /// Starts the timer, or moves its expiry.
+    /// Starts the timer, or moves its expiry to `nanos`, which `mode` says how to read.
     ///
-    /// Any context.
+    /// Any context. A callback that begins because of this call sees what the caller wrote before.
     ///
     /// # Errors
     ///
@@ -428,7 +424,8 @@ impl AsyncWork {
 
     /// Queues the work item.
     ///
-    /// Nothing happens if it is pending. Any context.
+    /// Nothing happens if it is pending. Any context. A run that begins later sees what the caller
+    /// wrote before.
     ///
     /// # Errors
     ///

@@ -118,7 +118,7 @@ impl Map {
 
 /// A reference to a map.
 ///
-/// It is not an `ARef`: the references of a map that RCU readers see can be gone.
+/// It is not an `ARef`: an RCU reader can see a map whose last reference is gone.
 ///
 /// # Invariants
 ///
@@ -149,8 +149,7 @@ impl Drop for MapRef {
 // see "Known limits" in Documentation/bpf/rust_async.rst.
 //
 // SAFETY:
-// - `bpf_map_kmalloc_nolock()` returns memory of this size, with the alignment of `kmalloc()`, that
-//   `kfree()` accepts.
+// - `bpf_map_kmalloc_nolock()` returns memory of `kmalloc_nolock()`, of this size.
 // - A map calls `cancel_and_free()` for each value before it goes. A program, which owns the
 //   callback, keeps the maps that it uses until a grace period after it was released. A map that it
 //   found in another one waits for a grace period after its last reference.
@@ -158,11 +157,6 @@ unsafe impl Container for Map {
     fn allocate(&self, size: usize) -> Option<NonNull<c_void>> {
         // SAFETY: The map is valid.
         NonNull::new(unsafe { bindings::bpf_async_alloc(self.0.get(), size) })
-    }
-
-    unsafe fn deallocate(&self, memory: NonNull<c_void>) {
-        // SAFETY: The memory comes from `allocate`.
-        unsafe { bindings::kfree_nolock(memory.as_ptr()) };
     }
 
     fn is_closed(&self) -> bool {

@@ -134,12 +134,13 @@ impl<'a> Subprog<'a> {
         let (funcs, count) = unsafe { ((*aux).func, (*aux).real_func_cnt) };
         for i in 0..count as usize {
             // INVARIANT: An entry of `aux->func`.
-            // SAFETY: The index is in bounds, and entries are not NULL.
+            // SAFETY: The index is in bounds. `jit_subprogs()` has filled all entries before the
+            // program could run.
             let func = Self(
                 unsafe { NonNull::new_unchecked(*funcs.add(i)) },
                 PhantomData,
             );
-            if func.is(function) {
+            if func.begins_at(function) {
                 return Some(func);
             }
         }
@@ -156,7 +157,7 @@ impl<'a> Subprog<'a> {
 
     /// Returns whether the code begins at `function`.
     #[inline]
-    fn is(&self, function: usize) -> bool {
+    fn begins_at(&self, function: usize) -> bool {
         // SAFETY: By the type invariants the pointer is valid.
         unsafe { (*self.0.as_ptr()).bpf_func }.map_or(0, |func| func as usize) == function
     }
@@ -200,8 +201,8 @@ unsafe fn call(func: bindings::bpf_callback_t, map: &Map, value: *mut c_void) {
     let mut index = MaybeUninit::uninit();
     let key = map.key_of_value(value, &mut index);
     // CAST: BPF's registers hold the addresses.
-    // SAFETY: By the safety requirements of this function. The verifier has checked that callbacks
-    // return 0.
+    // SAFETY: The caller guarantees that `func` is a verified callback for values of `map`, that it
+    // is protected, and the context. The verifier has checked that callbacks return 0.
     unsafe {
         bindings::bpf_async_call(
             func,
@@ -370,10 +371,9 @@ impl<P: Payload<ProgCallback>> Slot<P, ProgCallback> {
         let guard = sched::read_lock();
         let cell = &self.get(&guard)?.callback;
         // Nothing to do in the usual case, that the callback is set already.
-        if cell
-            .load(&guard)
-            .is_some_and(|func| func.is(function) && core::ptr::eq(func.main_prog_aux(), aux))
-        {
+        if cell.load(&guard).is_some_and(|func| {
+            func.begins_at(function) && core::ptr::eq(func.main_prog_aux(), aux)
+        }) {
             return Ok(());
         }
         // SAFETY: A running program is not freed.

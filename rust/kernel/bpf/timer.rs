@@ -12,8 +12,6 @@
 
 use super::async_cb::{
     must_defer,
-    running_timer,
-    set_running_timer,
     AsyncCallback,
     AsyncCb,
     CallbackRef,
@@ -68,6 +66,15 @@ pub(crate) unsafe trait TimerCallback: AsyncCallback {
     unsafe fn call(callback: CallbackRef<'_, Self>);
 }
 
+/// Returns the timer whose callback the caller runs in, or NULL.
+///
+/// Any context.
+#[inline]
+fn running_timer() -> *mut Timer {
+    // SAFETY: This FFI call has no requirements.
+    unsafe { bindings::bpf_async_running() }.cast()
+}
+
 impl Timer {
     /// Starts the timer.
     ///
@@ -78,7 +85,7 @@ impl Timer {
     #[inline]
     unsafe fn start(&self, nanos: i64, mode: Mode) {
         if mode.is_abs() && !running_timer().is_null() {
-            // SAFETY: The requirements are the same.
+            // SAFETY: The caller holds a reference, or is an RCU reader that found the object.
             return unsafe { self.start_in_callback(nanos, mode) };
         }
         // SAFETY: `Head::rcu_free` runs after the caller, and cancels the timer before it frees the
@@ -112,9 +119,9 @@ impl Timer {
     ///
     /// As [`Timer::start`].
     #[inline]
-    unsafe fn put_off(&self) {
+    unsafe fn postpone(&self) {
         if self.0.is_queued() {
-            // SAFETY: The requirements are the same.
+            // SAFETY: The caller holds a reference, or is an RCU reader that found the object.
             unsafe { self.start(i64::MAX, Mode::ABS) };
         }
     }
@@ -130,11 +137,11 @@ impl Timer {
         if let Some((nanos, mode)) = op.as_start() {
             // SAFETY: The caller holds a reference.
             unsafe { timer.start(nanos, mode) };
-        } else if op.is_cancel() && timer.0.try_to_cancel() < 0 {
+        } else if op == Op::CANCEL && timer.0.try_to_cancel() < 0 {
             // The function may have started the timer before this cancel was queued: without this,
             // the cancel would be lost. A newer start waits, or revokes the cancel.
             // SAFETY: The caller holds a reference.
-            unsafe { timer.put_off() };
+            unsafe { timer.postpone() };
         }
     }
 
@@ -190,7 +197,7 @@ impl Timer {
         let timer = unsafe { timer.as_ref() };
         if cfg!(CONFIG_PREEMPT_RT) {
             // SAFETY: `guard` protects the object.
-            unsafe { timer.put_off() };
+            unsafe { timer.postpone() };
             return Err(EBUSY);
         }
         // With preemption enabled: the callback may be long.
@@ -217,14 +224,15 @@ impl Timer {
         // Litmus: start-fires, cancel-reinstall.
         if let Some(callback) = cb.callback_ref(&guard) {
             // Timer callbacks do not nest on a CPU.
-            // SAFETY: This is a softirq, and the object stays valid until it returns.
-            unsafe { set_running_timer(timer.cast()) };
+            // SAFETY: This FFI call has no requirements. For `running_timer()`: the object stays
+            // valid until the callback has returned.
+            unsafe { bindings::bpf_async_set_running(timer.cast()) };
             // SAFETY: This is a softirq. `cb` is the object of a timer.
             unsafe { C::call(callback) };
-            // SAFETY: NULL is allowed. It is the same softirq.
-            unsafe { set_running_timer(null_mut()) };
+            // SAFETY: This FFI call has no requirements.
+            unsafe { bindings::bpf_async_set_running(null_mut()) };
         }
-        raw::no_restart()
+        bindings::hrtimer_restart::HRTIMER_NORESTART
     }
 }
 
@@ -303,7 +311,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         let running = running_timer();
         if !running.is_null() {
             // SAFETY: The callback of `running` runs on this CPU, so that it is the caller.
-            return unsafe { self.cancel_in_callback(running.cast()) };
+            return unsafe { self.cancel_in_callback(running) };
         }
         let guard = sched::read_lock();
         let cb = NonNull::from(self.get(&guard)?);
@@ -311,7 +319,7 @@ impl<C: TimerCallback> Slot<Timer, C> {
         unsafe { Timer::cancel_sync(cb, guard) }
     }
 
-    /// The same, from the callback of `running`.
+    /// [`Slot::cancel`] by the callback of `running`.
     ///
     /// Out of line: only a callback can be waited for, so only a callback can complete a cycle.
     ///

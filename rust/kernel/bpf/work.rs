@@ -138,7 +138,7 @@ impl WorkItem {
                 // SAFETY: The reference was taken just now. The caller holds another one.
                 unsafe { Self::schedule(cb) };
             }
-        } else if op.is_cancel() {
+        } else if op == Op::CANCEL {
             // SAFETY: The caller is a drain, and holds a reference.
             unsafe { Self::cancel_work(cb) };
         }
@@ -211,7 +211,7 @@ unsafe impl<C: WorkCallback> Payload<C> for WorkItem {
 
     #[inline]
     unsafe fn cancel(cb: &AsyncCb<Self, C>) {
-        // SAFETY: The requirements are the same.
+        // SAFETY: The caller may call `Head::put`, and holds a reference besides that of the run.
         unsafe { Self::cancel_work(cb) };
     }
 }

@@ -174,8 +174,8 @@ pub const MUTATIONS: &[Mutation] = &[
         says: "call_rcu() with interrupts disabled",
         changes: &[(
             DEFERRED,
-            "let cpu = Cpu::this();\n        cpu.mark_nested();\n        let node",
-            "return unsafe { last.call_rcu(Head::rcu_free) };\n        #[allow(unreachable_code)]\n        let cpu = Cpu::this();\n        let node",
+            "unsafe { cpu.add(cpu.objects(), Head::node(last.set_call_rcu())) };",
+            "unsafe { last.call_rcu(Head::rcu_free) };",
         )],
     },
     Mutation {

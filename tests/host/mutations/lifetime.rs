@@ -20,7 +20,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "clear-clears-freed",
         model: "callback_set_clear_free",
         says: "FREED did not stay",
-        changes: &[(CALLBACK, "return self.set_freed();", "return;")],
+        changes: &[(CALLBACK, "return unsafe { self.set_freed() };", "return;")],
     },
     Mutation {
         name: "set-relaxed",
@@ -67,8 +67,8 @@ pub const MUTATIONS: &[Mutation] = &[
             (ASYNC_CB, "cb.container.store(null_mut(), Relaxed);", ""),
             (
                 ASYNC_CB,
-                "cb.callback.set_freed();",
-                "cb.callback.set_freed();\n        cb.container.store(null_mut(), Relaxed);",
+                "unsafe { cb.callback.set_freed() };",
+                "unsafe { cb.callback.set_freed() };\n        cb.container.store(null_mut(), Relaxed);",
             ),
         ],
     },
@@ -102,7 +102,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "init-keeps-the-loser",
         model: "lifetime_init_init",
         says: "leaked: an object",
-        changes: &[(ASYNC_CB, "unsafe { container.deallocate(memory) };", "")],
+        changes: &[(ASYNC_CB, "unsafe { bindings::kfree_nolock(memory.as_ptr()) };", "")],
     },
     Mutation {
         name: "start-without-guard",

@@ -50,8 +50,8 @@ const FREED: usize = 1;
 ///
 /// - The pointer that `into_raw` returns must not be NULL, and must be aligned for a `u16`.
 /// - What `borrow` returns must stay valid for RCU readers that began before `release`.
-/// - It must be possible to release an owner in any context, but for NMI where the user of the cell
-///   says that it does not do so.
+/// - Releasing an owner must be possible in any context, except NMI if the user of the cell never
+///   releases one there.
 pub(crate) unsafe trait Callback: Sized + Send + Sync {
     /// A callback, as RCU readers see it.
     type Borrowed<'a>;
@@ -145,8 +145,8 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// # Errors
     ///
-    /// `EPERM` if the cell is `FREED`. The new callback is dropped. If two contexts set a callback
-    /// of a cell that is `FREED`, one can get `Ok`: its callback is dropped by the other one.
+    /// `EPERM` if the cell is `FREED`. The new callback is dropped. While another context is in
+    /// `set()` or `clear()` of a freed cell, this can return `Ok`: the other drops the callback.
     #[inline]
     pub(crate) fn set(&self, callback: C) -> Result {
         let word = callback.into_raw().expose_provenance();
@@ -163,7 +163,8 @@ impl<C: Callback> CallbackCell<C> {
     #[cold]
     #[inline(never)]
     fn set_refused(&self) -> Result {
-        self.set_freed();
+        // SAFETY: The cell was `FREED` before.
+        unsafe { self.set_freed() };
         Err(EPERM)
     }
 
@@ -179,7 +180,8 @@ impl<C: Callback> CallbackCell<C> {
         }
         let old = self.0.xchg(NONE, Full);
         if old == FREED {
-            return self.set_freed();
+            // SAFETY: The cell was `FREED` before.
+            return unsafe { self.set_freed() };
         }
         // SAFETY: `old` was taken out of the word just now.
         unsafe { Self::release(old) };
@@ -187,9 +189,13 @@ impl<C: Callback> CallbackCell<C> {
 
     /// Edge each state to `FREED`.
     ///
-    /// Drops the owner. Any context; Full. In an object, its container must be NULL by then.
+    /// Drops the owner. Any context; Full.
+    ///
+    /// # Safety
+    ///
+    /// In an object, `container` must be NULL.
     #[inline]
-    pub(crate) fn set_freed(&self) {
+    pub(crate) unsafe fn set_freed(&self) {
         let old = self.0.xchg(FREED, Full);
         // SAFETY: `old` was taken out of the word just now.
         unsafe { Self::release(old) };
@@ -267,7 +273,8 @@ mod tests {
         assert_eq!(drops.load(Relaxed), 2);
 
         cell.set(owner()?)?;
-        cell.set_freed();
+        // SAFETY: The cell is in no object.
+        unsafe { cell.set_freed() };
         assert_eq!(drops.load(Relaxed), 3);
         assert_eq!(cell.set(owner()?), Err(EPERM));
         assert_eq!(drops.load(Relaxed), 4);

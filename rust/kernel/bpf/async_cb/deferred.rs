@@ -15,9 +15,9 @@
 //!   object goes to the overflow list, which a work item drains in task context.
 //! - What a drain calls can be traced, and the tracing program can queue again. For the object
 //!   whose operation is being performed, it gets `EDEADLK`. For other objects, it causes one more
-//!   drain. From [`MAX_DEPTH`] drains on that were each caused by the one before, each operation
-//!   that is queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the
-//!   overflow list then.
+//!   drain. After [`MAX_DEPTH`] drains, each caused by the one before, every operation that is
+//!   queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the overflow
+//!   list then.
 //!
 //! C header: [`include/linux/bpf_async.h`](srctree/include/linux/bpf_async.h)
 
@@ -66,7 +66,7 @@ pub(crate) fn must_defer() -> bool {
 
 /// The state of a CPU.
 ///
-/// The lists can be used from any CPU, the other fields only on this one.
+/// The lists and `overflow_work` can be used from any CPU, the other fields only on this one.
 #[doc(alias = "bpf_async_cpu")]
 #[repr(transparent)]
 pub(crate) struct Cpu(Opaque<bindings::bpf_async_cpu>);
@@ -137,8 +137,8 @@ impl Cpu {
 
     /// Notes that the drain under way, if there is one, causes another one.
     ///
-    /// So it is taken for each operation that is queued meanwhile, also by an NMI that has nothing
-    /// to do with the drain.
+    /// Every operation that is queued during a drain counts as caused by it, even one from an
+    /// unrelated NMI.
     #[inline]
     fn mark_nested(&self) {
         if !self.draining().load(Relaxed).is_null() {
@@ -149,7 +149,7 @@ impl Cpu {
 
     /// Adds a node to a list of this CPU, and raises the `irq_work` for the first one.
     ///
-    /// A CPU that is marked offline runs its `irq_work`s once more, and then no longer. A hotplug
+    /// A CPU that is marked offline runs its `irq_work`s one last time. After that a hotplug
     /// callback drains its lists.
     ///
     /// # Safety
@@ -187,7 +187,7 @@ impl Cpu {
             0
         };
         self.begin_drain(depth);
-        // SAFETY: The requirements are the same.
+        // SAFETY: `self` is the current CPU, and the caller guarantees the context.
         unsafe { self.drain_objects(of.objects()) };
         for node in of.progs().del_all() {
             // SAFETY: `defer_put` has added the node, with the reference. Only drains call this.
@@ -207,7 +207,7 @@ impl Cpu {
     /// As [`Cpu::drain`], in task context.
     pub(crate) unsafe fn drain_overflow(&self, of: &Self) {
         self.begin_drain(0);
-        // SAFETY: The requirements are the same.
+        // SAFETY: `self` is the current CPU, and the caller guarantees the context.
         unsafe { self.drain_objects(of.overflow()) };
         self.draining().store(null_mut(), Relaxed);
         // If there is more again, other tasks run before it.
@@ -344,26 +344,6 @@ impl Head {
             unsafe { Self::put(self.as_ptr()) };
         }
     }
-
-    /// Drops a reference where the holder of a lock of `call_rcu()` may have been interrupted.
-    ///
-    /// # Safety
-    ///
-    /// The caller must hold a reference, which it gives up. Interrupts must be disabled, or this be
-    /// an NMI.
-    #[inline]
-    unsafe fn put_irqs_off(this: NonNull<Self>) {
-        // SAFETY: The caller gives up a reference.
-        let Some(last) = (unsafe { Self::dec(this) }) else {
-            return;
-        };
-        let cpu = Cpu::this();
-        cpu.mark_nested();
-        let node = Head::node(last.set_call_rcu());
-        // SAFETY: Without a reference the object is on no list, and no context adds it. Interrupts
-        // are disabled.
-        unsafe { cpu.add(cpu.objects(), node) };
-    }
 }
 
 /// Queues the last operation of a detached object: to cancel the timer or the work item.
@@ -392,8 +372,15 @@ pub(crate) unsafe fn queue_detached(head: &Head) {
 unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
     // SAFETY: The caller holds a reference. If it is the queue's now, the object is added below.
     if let Queued::Superseded = unsafe { head.queue(op) } {
+        // The holder of a lock of `call_rcu()` may have been interrupted: a drain calls it.
         // SAFETY: The reference was not passed on.
-        return unsafe { Head::put_irqs_off(head.as_ptr()) };
+        if let Some(last) = unsafe { Head::dec(head.as_ptr()) } {
+            cpu.mark_nested();
+            // SAFETY: Without a reference the object is on no list, and no context adds it.
+            // Interrupts are disabled.
+            unsafe { cpu.add(cpu.objects(), Head::node(last.set_call_rcu())) };
+        }
+        return;
     }
     let node = Head::node(head.as_ptr());
     // SAFETY: The word was `IDLE`, so the object was on no list, and no other context adds it now.
@@ -418,27 +405,7 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
 pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
     let cpu = Cpu::this();
     cpu.mark_nested();
-    // SAFETY: By the safety requirements of this function. Preemption is disabled.
+    // SAFETY: The caller gives up the last reference, and `node` is on no list. Preemption is
+    // disabled.
     unsafe { cpu.add(cpu.progs(), node) };
-}
-
-/// Returns the timer whose callback the caller runs in, or NULL.
-///
-/// Any context.
-#[inline]
-pub(crate) fn running_timer() -> *mut c_void {
-    // SAFETY: This FFI call has no requirements.
-    unsafe { bindings::bpf_async_running() }
-}
-
-/// Says which timer's callback is running on this CPU.
-///
-/// # Safety
-///
-/// Softirq. `timer` must be NULL, or that of an object that stays valid until the same softirq
-/// calls this with NULL.
-#[inline]
-pub(crate) unsafe fn set_running_timer(timer: *mut c_void) {
-    // SAFETY: This FFI call has no requirements.
-    unsafe { bindings::bpf_async_set_running(timer) }
 }

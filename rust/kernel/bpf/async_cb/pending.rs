@@ -35,9 +35,6 @@
 //! - `kind`: constant.
 //! - `cancelling`: belongs to [`Timer`](super::super::timer::Timer). It is here because a timer
 //!   would not fit into 128 bytes otherwise.
-//!
-//! In `tests/litmus`, `settle*` are about [`Head::revoke_sync`] and [`Head::deferred_idle`], and
-//! `retire` is about [`Unreferenced::set_call_rcu`].
 
 use crate::{
     bindings,
@@ -119,12 +116,6 @@ impl Op {
         }
         // CAST: The expiry's bits.
         Some(((self.0 | CODE) as i64, Mode::from_bits(self.0 & CODE)))
-    }
-
-    /// Returns whether the operation is [`Op::CANCEL`].
-    #[inline]
-    pub(crate) const fn is_cancel(self) -> bool {
-        self.0 == CANCEL
     }
 
     const fn from_word(word: u64) -> Option<Self> {
@@ -306,9 +297,9 @@ impl Head {
     /// Edge operation to `RUNNING`, or `CALL_RCU` to nothing.
     ///
     /// Full: a context that finds the operation gone from the word also finds `seq` odd.
-    /// Litmus: settle, handover, deferred-op. Release: a context that waits in
+    /// Litmus: revoke, handover, deferred-op. Release: a context that waits in
     /// [`Head::revoke_sync`] can miss the even value and find the next odd one. It also finds the
-    /// operation before performed. Litmus: settle-next.
+    /// operation before performed. Litmus: revoke-next.
     ///
     /// # Safety
     ///
@@ -328,8 +319,8 @@ impl Head {
     /// Edge `RUNNING` to `IDLE`, unless a newer operation was queued.
     ///
     /// Release: a context that finds `seq` even also finds the operation performed.
-    /// Litmus: settle, settle-undo. Full: either this finds the newer operation, or [`Head::queue`]
-    /// finds `IDLE`. Litmus: settle-empty, newest-wins, handover, node-reuse.
+    /// Litmus: revoke, revoke-undo. Full: either this finds the newer operation, or [`Head::queue`]
+    /// finds `IDLE`. Litmus: revoke-empty, newest-wins, handover, node-reuse.
     ///
     /// # Safety
     ///
@@ -350,7 +341,7 @@ impl Head {
     ///
     /// Acquire: an operation that is queued or running holds a reference, which its context took
     /// before anything could tell this caller about the operation. A caller that sees the reference
-    /// gone also sees what the operation did. Litmus: settle-refs, settle-lock, settle-told.
+    /// gone also sees what the operation did. Litmus: revoke-refs, revoke-lock, revoke-told.
     #[inline]
     pub(crate) fn deferred_idle(&self) -> bool {
         self.refs.as_atomic().load(Acquire) == 1
@@ -376,11 +367,11 @@ impl Head {
         if Op::from_word(word).is_some() {
             // If this fails, the operation that was seen is being performed, or a newer one
             // replaced it. A failed exchange orders nothing, but the load below does.
-            // Litmus: settle-taken, settle-empty.
+            // Litmus: revoke-taken, revoke-empty.
             let _ = self.word.cmpxchg(word, NOP, Full);
         }
         // Acquire: a context that sees the operation gone from the word sees `seq` odd. The word
-        // alone does not tell, since it can hold a newer operation by now. Litmus: settle.
+        // alone does not tell, since it can hold a newer operation by now. Litmus: revoke.
         if self.word.load(Acquire) != IDLE {
             let seq = self.seq.load(Acquire);
             while seq & 1 != 0 && self.seq.load(Acquire) == seq {
@@ -404,7 +395,7 @@ impl Unreferenced {
     /// Returns the object, which the caller adds to a list.
     ///
     /// In C, `worker_for_call_rcu` does this. Relaxed: adding the object to a list orders this.
-    /// Litmus: retire.
+    /// Litmus: call-rcu.
     #[must_use = "the object is lost unless it is added to a list"]
     pub(crate) fn set_call_rcu(self) -> NonNull<Head> {
         // SAFETY: Without a reference, no other context uses the object.

@@ -21,11 +21,11 @@ pub type CallbackFn = unsafe extern "C" fn(head: *mut bindings::callback_head);
 /// - It must be sound to call `func` with `head` at any later time, in softirq context or in a task
 ///   with softirqs disabled. If `func` belongs to a module, the module must call `rcu_barrier()`
 ///   before it is unloaded.
-/// - This must not be an NMI. With interrupts disabled, it must not have interrupted `call_rcu()`
-///   itself, nor be called by it, as a program that traces it is.
+/// - This must not be called in NMI. With interrupts disabled, it must not be called from within
+///   `call_rcu()` itself, neither by an interrupt handler nor by a tracing program.
 #[inline]
 pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: The caller guarantees `head`, `func` and the context.
     unsafe { bindings::call_rcu(head, Some(func)) }
 }
 
@@ -37,7 +37,7 @@ pub unsafe fn call_rcu(head: *mut bindings::callback_head, func: CallbackFn) {
 /// The requirements are those of [`call_rcu`].
 #[inline]
 pub unsafe fn call_rcu_hurry(head: *mut bindings::callback_head, func: CallbackFn) {
-    // SAFETY: By the safety requirements of this function.
+    // SAFETY: The caller guarantees `head`, `func` and the context.
     unsafe { bindings::call_rcu_hurry(head, Some(func)) }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RCU read sides with preemption disabled.
+//! RCU read-side critical sections ("read sides" below) with preemption disabled.
 //!
 //! An RCU grace period also waits for each region in which preemption, softirqs or interrupts are
 //! disabled, including hard interrupts and NMIs. For a few instructions that do not sleep this is
@@ -14,7 +14,7 @@ use crate::{
     types::NotThreadSafe, //
 };
 
-/// Proof of an RCU read side.
+/// Proof of an RCU read-side critical section.
 ///
 /// # Safety
 ///

@@ -8,18 +8,11 @@
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
-use super::HrTimerRestart;
 use crate::{
     bindings,
     prelude::*,
     types::Opaque, //
 };
-
-/// Returns `HRTIMER_NORESTART` as the C type.
-#[inline]
-pub(crate) fn no_restart() -> bindings::hrtimer_restart {
-    HrTimerRestart::NoRestart.into_c()
-}
 
 /// The clock of a timer.
 #[doc(alias = "clockid_t")]
@@ -144,13 +137,15 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_setup(this.cast(), Some(function), clock.id(), mode.0) }
     }
 
-    /// Starts the timer, or moves its expiry.
+    /// Starts the timer, or moves its expiry to `nanos`, which `mode` says how to read.
+    ///
+    /// The function that it then calls sees what the caller wrote before.
     ///
     /// # Safety
     ///
-    /// The timer must stay valid until a cancel that began after the last start had returned has
-    /// returned 0 or 1.
-    /// hrtimer uses it for a short time after its function has returned `HRTIMER_NORESTART`.
+    /// The timer must stay valid until a cancel that was called after the last start had returned
+    /// has returned 0 or 1: hrtimer still uses it for a short time after its function has returned
+    /// `HRTIMER_NORESTART`.
     ///
     /// # Context
     ///
@@ -286,7 +281,7 @@ mod tests {
             } else {
                 this.start(1_000, Mode::REL);
             }
-            no_restart()
+            bindings::hrtimer_restart::HRTIMER_NORESTART
         }
 
         fn start(&self, nanos: i64, mode: Mode) {

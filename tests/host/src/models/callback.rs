@@ -27,7 +27,8 @@ fn callback_set_set_free() {
         let cell = world().keep(Cell::new());
         let first = on_cpu(1, || set(cell));
         let second = on_cpu(1, || set(cell));
-        cell.set_freed();
+        // SAFETY: The cell is in no object.
+        unsafe { cell.set_freed() };
         first.join().unwrap();
         second.join().unwrap();
         check_freed(cell);
@@ -42,7 +43,8 @@ fn callback_set_clear_free() {
         set(cell);
         let setter = on_cpu(1, || set(cell));
         let clearer = on_cpu(1, || cell.clear());
-        cell.set_freed();
+        // SAFETY: The cell is in no object.
+        unsafe { cell.set_freed() };
         setter.join().unwrap();
         clearer.join().unwrap();
         check_freed(cell);
@@ -62,7 +64,8 @@ fn callback_reader() {
                 prog.call();
             }
         });
-        cell.set_freed();
+        // SAFETY: The cell is in no object.
+        unsafe { cell.set_freed() };
         setter.join().unwrap();
         reader.join().unwrap();
         check_freed(cell);

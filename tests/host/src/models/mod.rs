@@ -226,10 +226,6 @@ unsafe impl Container for Map {
         NonNull::new(world().alloc("an object", size).cast())
     }
 
-    unsafe fn deallocate(&self, memory: NonNull<c_void>) {
-        world().free(memory.as_ptr().cast());
-    }
-
     fn is_closed(&self) -> bool {
         if let Some(meanwhile) = self.looked_at.take() {
             meanwhile();

@@ -144,6 +144,10 @@ pub unsafe fn kfree(ptr: *mut c_void) {
     world().free(ptr.cast());
 }
 
+pub unsafe fn kfree_nolock(ptr: *mut c_void) {
+    world().free(ptr.cast());
+}
+
 // Timers.
 
 pub struct hrtimer;

@@ -225,10 +225,6 @@ pub mod time {
             pub type Function =
                 unsafe extern "C" fn(*mut bindings::hrtimer) -> bindings::hrtimer_restart;
 
-            pub fn no_restart() -> bindings::hrtimer_restart {
-                bindings::hrtimer_restart::HRTIMER_NORESTART
-            }
-
             #[repr(transparent)]
             pub struct RawHrTimer(Opaque<bindings::hrtimer>);
 
