@@ -74,7 +74,7 @@ int bpf_async_wq_set_callback(struct bpf_wq *wq, void *callback_fn, unsigned int
 int bpf_async_wq_start(struct bpf_wq *wq, unsigned int flags);
 void bpf_async_wq_cancel_and_free(struct bpf_wq *wq);
 
-/* Rust functions that a timer, a worker and this file's per-CPU variable call */
+/* Rust functions that hrtimers, workers, the irq_work and the CPU hotplug callbacks call */
 enum hrtimer_restart bpf_timer_cb(struct hrtimer *timer);
 void bpf_wq_work(struct work_struct *work);
 void bpf_async_irq_work(struct irq_work *work);

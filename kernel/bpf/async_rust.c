@@ -67,13 +67,16 @@ static void async_overflow_workfn(struct work_struct *work)
  * Programs can still queue operations on an outgoing CPU after it has run its
  * irq_works for the last time. The CPU that took it down drains its lists
  * once it is dead. They are drained once more when it is back: a node that was
- * left on a list would keep later ones from raising the irq_work.
+ * left on a list would keep later ones from raising the irq_work. So would an
+ * irq_work of another user that was queued that late: no interrupt is left for
+ * it, and later irq_works find the CPU's list of them not empty.
  */
 static int async_cpu_drain(unsigned int cpu)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
+	irq_work_run();
 	bpf_async_drain_cpu(per_cpu_ptr(&bpf_async_cpu, cpu));
 	local_irq_restore(flags);
 	return 0;

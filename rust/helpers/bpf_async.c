@@ -74,12 +74,15 @@ __rust_helper void rust_helper_bpf_async_preempt_enable(void)
 
 /*
  * If the memory cgroup is full, kmalloc_nolock() gives the memory back under a lock
- * of the slab cache, which can sleep on PREEMPT_RT. A task that waits for such a
- * lock, and is traced on its way to sleep, can be preempted and must not take
- * another one: it has one pi_blocked_on, and one saved_state, to which a lock's
- * wakeup does not go. A writer that waits for the readers of an rwlock_t has the
- * second only. (What is not seen here is a futex that is requeued later, while the
- * task waits for the lock of the slab cache: another task sets pi_blocked_on then.)
+ * of the slab cache, which can sleep on PREEMPT_RT. No memory is allocated where a
+ * program must not wait for it:
+ * - with preemption disabled;
+ * - in a task that is traced on its way to sleep on an rtmutex: it has pi_blocked_on,
+ *   and can wait for one only;
+ * - in one that waits for the readers of an rwlock_t, without pi_blocked_on: a second
+ *   wait would overwrite its saved_state.
+ * (What is not seen here is a futex that is requeued later, while the task waits for
+ * the lock of the slab cache: another task sets pi_blocked_on then.)
  */
 __rust_helper void *rust_helper_bpf_async_alloc(const struct bpf_map *map, size_t size)
 {

@@ -386,8 +386,9 @@ impl AsyncTimer {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled.
     /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer,
-    ///   or traces the expiry of this timer. Nothing was done.
-    /// - `EBUSY` on `PREEMPT_RT` if the callback is running: it was removed, but is not waited for.
+    ///   or, except on `PREEMPT_RT`, traces the expiry of this timer. Nothing was done.
+    /// - `EBUSY` on `PREEMPT_RT` if the timer is expiring: the callback was removed, but is not
+    ///   waited for.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {

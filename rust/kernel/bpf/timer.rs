@@ -149,7 +149,8 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// - `EDEADLK` if the caller traces the expiry of this timer. Nothing was done.
+    /// - `EDEADLK` except on `PREEMPT_RT`, if the caller traces the expiry of this timer. Nothing
+    ///   was done.
     /// - `EBUSY` as [`Timer::cancel_running`].
     ///
     /// # Safety
@@ -298,9 +299,10 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///
     /// - `EOPNOTSUPP` with interrupts disabled or in NMI.
     /// - `EINVAL` if there is no timer.
-    /// - `EDEADLK` if the caller is this timer's callback, traces the expiry of this timer, or is
-    ///   the callback of a timer that another callback waits for. Nothing was done.
-    /// - `EBUSY` on `PREEMPT_RT` if the callback is running. The callback was removed. If the timer
+    /// - `EDEADLK` if the caller is this timer's callback, or the callback of a timer that another
+    ///   callback waits for, or, except on `PREEMPT_RT`, traces the expiry of this timer. Nothing
+    ///   was done.
+    /// - `EBUSY` on `PREEMPT_RT` if the timer is expiring. The callback was removed. If the timer
     ///   was started again meanwhile, it counts as active, but does not fire.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]

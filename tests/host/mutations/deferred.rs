@@ -123,6 +123,16 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "replacing-counts-as-a-drain",
+        model: "deferred_replacing_causes_no_drain",
+        says: "refused",
+        changes: &[(
+            DEFERRED,
+            "unsafe { store_and_add(cpu, self, op, false) };",
+            "if !cpu.draining().load(Relaxed).is_null() {\n            cpu.depth().store(cpu.depth().load(Relaxed) | NESTED, Relaxed);\n        }\n        unsafe { store_and_add(cpu, self, op, false) };",
+        )],
+    },
+    Mutation {
         name: "drain-begins-unseen",
         model: "deferred_chain_at_begin_ends",
         says: "hard interrupts in a row",
@@ -146,7 +156,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "last-operations-go-on",
         model: "deferred_last_operations_end",
         says: "hard interrupts in a row",
-        changes: &[(DEFERRED, "let overflow = cpu.too_deep();", "let overflow = false;")],
+        changes: &[(DEFERRED, "Op::CANCEL, cpu.too_deep())", "Op::CANCEL, false)")],
     },
     Mutation {
         name: "same-object-is-queued",

@@ -14,10 +14,10 @@
 //! - A drain performs [`ROUNDS`] operations of one object. If there is a newer one again, the
 //!   object goes to the overflow list, which a work item drains in task context.
 //! - What a drain calls can be traced, and the tracing program can queue again. For the object
-//!   whose operation is being performed, it gets `EDEADLK`. For other objects, it causes one more
-//!   drain. After [`MAX_DEPTH`] drains, each caused by the one before, every operation that is
-//!   queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail: it uses the overflow
-//!   list then.
+//!   whose operation is being performed, it gets `EDEADLK`. An object that it adds to a list of
+//!   this CPU causes one more drain. After [`MAX_DEPTH`] drains, each caused by the one before,
+//!   every operation that is queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail:
+//!   it uses the overflow list then.
 //!
 //! C header: [`include/linux/bpf_async.h`](srctree/include/linux/bpf_async.h)
 
@@ -135,18 +135,6 @@ impl Cpu {
             && self.depth().load(Relaxed) & !NESTED >= MAX_DEPTH
     }
 
-    /// Notes that the drain under way, if there is one, causes another one.
-    ///
-    /// Every operation that is queued during a drain counts as caused by it, even one from an
-    /// unrelated NMI.
-    #[inline]
-    fn mark_nested(&self) {
-        if !self.draining().load(Relaxed).is_null() {
-            self.depth()
-                .store(self.depth().load(Relaxed) | NESTED, Relaxed);
-        }
-    }
-
     /// Adds a node to a list of this CPU, and raises the `irq_work` for the first one.
     ///
     /// A CPU that is marked offline runs its `irq_work`s one last time. After that a hotplug
@@ -158,6 +146,11 @@ impl Cpu {
     /// [`RawList::add`] requires. Preemption must be disabled.
     #[inline]
     unsafe fn add(&self, list: &RawList, node: NonNull<bindings::llist_node>) {
+        // What is added during a drain counts as caused by it, even by an unrelated NMI.
+        if !self.draining().load(Relaxed).is_null() {
+            self.depth()
+                .store(self.depth().load(Relaxed) | NESTED, Relaxed);
+        }
         // SAFETY: The caller guarantees what `RawList::add` requires.
         let first = unsafe { list.add(node) };
         // SAFETY: Preemption is disabled, as the caller guarantees.
@@ -320,7 +313,6 @@ impl Head {
         if !self.tryget() {
             return Err(ENOENT);
         }
-        cpu.mark_nested();
         // SAFETY: The reference was taken above. Interrupts are disabled, as the caller guarantees.
         unsafe { store_and_add(cpu, self, op, false) };
         Ok(())
@@ -354,12 +346,8 @@ impl Head {
 /// this be an NMI, until this returns: a grace period waits for that.
 pub(crate) unsafe fn queue_detached(head: &Head) {
     let cpu = Cpu::this();
-    let overflow = cpu.too_deep();
-    if !overflow {
-        cpu.mark_nested();
-    }
     // SAFETY: The caller gives up a reference. Interrupts are disabled, as it guarantees.
-    unsafe { store_and_add(cpu, head, Op::CANCEL, overflow) };
+    unsafe { store_and_add(cpu, head, Op::CANCEL, cpu.too_deep()) };
 }
 
 /// Stores `op` in an object, and adds the object to a list unless it is on one.
@@ -375,7 +363,6 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
         // The holder of a lock of `call_rcu()` may have been interrupted: a drain calls it.
         // SAFETY: The reference was not passed on.
         if let Some(last) = unsafe { Head::dec(head.as_ptr()) } {
-            cpu.mark_nested();
             // SAFETY: Without a reference the object is on no list, and no context adds it.
             // Interrupts are disabled.
             unsafe { cpu.add(cpu.objects(), Head::node(last.set_call_rcu())) };
@@ -404,7 +391,6 @@ unsafe fn store_and_add(cpu: &Cpu, head: &Head, op: Op, overflow: bool) {
 /// - Preemption must be disabled.
 pub(crate) unsafe fn defer_put(node: NonNull<bindings::llist_node>) {
     let cpu = Cpu::this();
-    cpu.mark_nested();
     // SAFETY: The caller gives up the last reference, and `node` is on no list. Preemption is
     // disabled.
     unsafe { cpu.add(cpu.progs(), node) };

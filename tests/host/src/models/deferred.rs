@@ -160,7 +160,45 @@ fn deferred_chain_ends() {
     });
 }
 
-/// The same two, by what the drain calls before the first of them, or after the last.
+/// A start that replaces one of the same drain causes no other drain, so that drains which have nothing
+/// to do with each other refuse nothing.
+#[test]
+fn deferred_replacing_causes_no_drain() {
+    thread_local!(static SECOND: Cell<Option<&'static TimerSlot>> = const { Cell::new(None) });
+
+    explore(0, || {
+        let map = Map::new();
+        let ((a, _), (b, _)) = (timer(map), timer(map));
+        SECOND.set(Some(b));
+        world().tracer.set(Some(|_, nanos| {
+            // The odd ones are for the first.
+            if let Some(number) = nanos
+                .map(|nanos| nanos / 8)
+                .filter(|number| number % 2 == 1)
+            {
+                let second = SECOND.get().unwrap();
+                let replaced = world().irqs_off(|| second.start(8 * (number + 3), REL));
+                assert_eq!(replaced, Ok(()), "refused");
+            }
+        }));
+        world().on_cpu(0);
+        for number in (1..40).step_by(4) {
+            enqueue(a, number);
+            enqueue(b, number + 1);
+            interrupt(0);
+        }
+        world().tracer.set(None);
+        b.cancel_and_free();
+        let done = finish(a, map);
+        assert_eq!(
+            done.len(),
+            20,
+            "lost, or performed as well as what replaced it: {done:?}"
+        );
+    });
+}
+
+/// As `deferred_chain_ends`, by what the drain calls before the first object, or after the last.
 fn deferred_chain_between(after: bool) {
     thread_local!(static PAIR: Cell<[Option<&'static TimerSlot>; 2]> = const { Cell::new([None; 2]) });
     thread_local!(static AFTER: Cell<bool> = const { Cell::new(false) });

@@ -32,6 +32,11 @@ struct {
 	__type(value, struct elem);
 } locked_hash SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
 volatile u32 on;	/* which program is switched on */
 volatile u32 cpu_only;	/* call_rcu(), a dying CPU: only what happens there */
 volatile u32 budget;	/* one more free inside call_rcu() */
@@ -340,6 +345,7 @@ int rcu_free_nolock(u64 *ctx)
  * On the CPU that goes away or comes back, while it is not online and none
  * of its irq_works can run. Each step starts a timer that nothing else started,
  * and the first on either way frees one that has the last reference to a program.
+ * The ring buffer has an irq_work of its own, which is queued before that.
  * Not in a tracepoint: those are silent on a CPU that is not online.
  */
 static __always_inline int step(int key)
@@ -356,6 +362,7 @@ static __always_inline int step(int key)
 	if (online & (1ULL << (cpu & 63)))
 		return 0;
 	__sync_fetch_and_add(&hits, 1);
+	bpf_ringbuf_output(&events, &n, sizeof(n), BPF_RB_FORCE_WAKEUP);
 	e = get(FIRST_LATE + n);
 	if (!e || n >= LATE)
 		return 0;
