@@ -28,7 +28,8 @@ struct bpf_wq;
  * @overflow: objects that wait for @overflow_work, because there was a newer
  *            operation after each that was performed, or because too many
  *            drains in a row have each caused the next
- * @work: drains @objects and @progs in hard interrupt context
+ * @work: drains @objects and @progs, in hard interrupt context or while the
+ *        CPU goes down or comes up
  * @overflow_work: drains @overflow in task context
  * @draining: the object whose operation is being performed, this structure
  *            during the rest of a drain, or NULL

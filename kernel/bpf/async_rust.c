@@ -76,7 +76,8 @@ static int async_cpu_drain(unsigned int cpu)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	irq_work_run();
+	if (cpu == smp_processor_id())
+		irq_work_run();
 	bpf_async_drain_cpu(per_cpu_ptr(&bpf_async_cpu, cpu));
 	local_irq_restore(flags);
 	return 0;

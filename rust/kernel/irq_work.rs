@@ -5,7 +5,8 @@
 //! An `irq_work` can be queued from any context, NMI included. The function of one that was set up
 //! with `IRQ_WORK_INIT_HARD()` runs on the same CPU as soon as interrupts are enabled there. Where
 //! an architecture or a machine has no interrupt for it, it runs in the next tick. On a CPU that
-//! goes down, it runs in the stopper task, with interrupts disabled.
+//! goes down, it runs in the stopper task, with interrupts disabled, as for any other caller of
+//! `irq_work_run()`.
 //!
 //! C header: [`include/linux/irq_work.h`](srctree/include/linux/irq_work.h)
 

@@ -277,8 +277,8 @@ unsafe extern "C" fn bpf_async_irq_work(work: *mut bindings::irq_work) {
         Cpu::from_ptr(cpu)
     };
     // SAFETY: This is a hard interrupt, which has interrupted no holder of these locks: they are
-    // held with interrupts disabled. Or it is the stopper that takes this CPU down, which holds
-    // none.
+    // held with interrupts disabled. Or it is the stopper that takes this CPU down, or the hotplug
+    // callback of this CPU when it has come up: these hold none.
     unsafe { cpu.drain(cpu) };
 }
 

@@ -14,8 +14,8 @@
 //! - A drain performs [`ROUNDS`] operations of one object. If there is a newer one again, the
 //!   object goes to the overflow list, which a work item drains in task context.
 //! - What a drain calls can be traced, and the tracing program can queue again. For the object
-//!   whose operation is being performed, it gets `EDEADLK`. An object that it adds to a list of
-//!   this CPU causes one more drain. After [`MAX_DEPTH`] drains, each caused by the one before,
+//!   whose operation is being performed, it gets `EDEADLK`. An object that it adds to an empty list
+//!   of this CPU causes one more drain. After [`MAX_DEPTH`] drains, each caused by the one before,
 //!   every operation that is queued during a drain gets `EDEADLK`. `cancel_and_free()` cannot fail:
 //!   it uses the overflow list then.
 //!
@@ -146,13 +146,14 @@ impl Cpu {
     /// [`RawList::add`] requires. Preemption must be disabled.
     #[inline]
     unsafe fn add(&self, list: &RawList, node: NonNull<bindings::llist_node>) {
-        // What is added during a drain counts as caused by it, even by an unrelated NMI.
-        if !self.draining().load(Relaxed).is_null() {
+        // SAFETY: The caller guarantees what `RawList::add` requires.
+        let first = unsafe { list.add(node) };
+        // This causes a drain. One that is under way counts as its cause, even if this is an
+        // unrelated NMI.
+        if first && !self.draining().load(Relaxed).is_null() {
             self.depth()
                 .store(self.depth().load(Relaxed) | NESTED, Relaxed);
         }
-        // SAFETY: The caller guarantees what `RawList::add` requires.
-        let first = unsafe { list.add(node) };
         // SAFETY: Preemption is disabled, as the caller guarantees.
         if first && unsafe { bindings::bpf_async_this_cpu_online() } {
             // SAFETY: The work is static, and was set up at compile time.
