@@ -14,7 +14,7 @@
 //! - `prog`, `map`: a subprogram as a callback, and a map as what objects belong to.
 //! - [`domain`]: callbacks in Rust. Nothing above needs it.
 //!
-//! "Litmus: name" in a comment names the herd7 tests of an ordering.
+//! After "Litmus:" in a comment stand the names of herd7 tests of an ordering.
 //!
 //! See also `Documentation/bpf/rust_async.rst`.
 

@@ -268,8 +268,8 @@ impl Cpu {
 
     /// Schedules the work item for the overflow list of `of`.
     ///
-    /// `self` is the current CPU. The caller holds no lock of a workqueue. Litmus: late-work,
-    /// late-node.
+    /// `self` is the current CPU. The caller holds no lock of a workqueue.
+    /// Litmus: late-work, late-node.
     #[inline]
     fn kick_overflow(&self, of: &Self) {
         while !of.overflow().is_empty() {
