@@ -216,9 +216,9 @@ impl Head {
                 return;
             }
         }
-        // SAFETY: `Container::allocate` has returned the memory, and no context uses it. Plain
-        // `kfree()` is allowed in an RCU callback, and its debug checks are wanted. The callback
-        // is `FREED` and owns nothing.
+        // SAFETY: `Container` guarantees memory of `kmalloc_nolock()`, which `kfree()` accepts, and
+        // no context uses it. Plain `kfree()` is allowed in an RCU callback, and its debug checks
+        // are wanted. The callback is `FREED` and owns nothing.
         unsafe { bindings::kfree(this.as_ptr().cast()) };
     }
 }
@@ -418,7 +418,7 @@ impl<P: Payload<C>, C: AsyncCallback> Slot<P, C> {
         cb.container.store(null_mut(), Relaxed);
         // Full: a reader that sees `FREED`, or an owner that replaced it, sees the NULL.
         // Litmus: callback-freed, container-gone.
-        // SAFETY: `container` is NULL.
+        // SAFETY: `container` was set to NULL above, and nothing sets it again.
         unsafe { cb.callback.set_freed() };
         if must_defer() {
             // SAFETY: The slot's reference is given up. Interrupts are disabled, or this is an NMI.

@@ -363,7 +363,7 @@ impl AsyncTimer {
         self.0.set_callback(function, flags)
     }
 
-    /// Starts the timer, or moves its expiry to `nanos`, which `mode` says how to read.
+    /// Starts the timer, or moves its expiry. `mode` says what `nanos` means.
     ///
     /// Any context. A callback that begins because of this call sees what the caller wrote before.
     ///

@@ -163,7 +163,7 @@ impl<C: Callback> CallbackCell<C> {
     #[cold]
     #[inline(never)]
     fn set_refused(&self) -> Result {
-        // SAFETY: The cell was `FREED` before.
+        // SAFETY: The cell was `FREED` before: the caller that made it so has guaranteed this.
         unsafe { self.set_freed() };
         Err(EPERM)
     }
@@ -180,7 +180,7 @@ impl<C: Callback> CallbackCell<C> {
         }
         let old = self.0.xchg(NONE, Full);
         if old == FREED {
-            // SAFETY: The cell was `FREED` before.
+            // SAFETY: The cell was `FREED` before: the caller that made it so has guaranteed this.
             return unsafe { self.set_freed() };
         }
         // SAFETY: `old` was taken out of the word just now.

@@ -137,7 +137,7 @@ impl RawHrTimer {
         unsafe { bindings::hrtimer_setup(this.cast(), Some(function), clock.id(), mode.0) }
     }
 
-    /// Starts the timer, or moves its expiry to `nanos`, which `mode` says how to read.
+    /// Starts the timer, or moves its expiry. `mode` says what `nanos` means.
     ///
     /// The function that it then calls sees what the caller wrote before.
     ///

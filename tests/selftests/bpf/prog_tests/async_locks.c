@@ -347,7 +347,7 @@ static void hotplug_stranded(void)
 out:
 	skel->bss->on = MODE_OFF;
 	online(1, "1");
-	/* A CPU that goes runs what irq_works are left: the ring buffer's must be gone. */
+	/* If the ring buffer's irq_work is left, its map waits for it: going down runs it. */
 	online(1, "0");
 	online(1, "1");
 	async_locks__destroy(skel);
