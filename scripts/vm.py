@@ -120,12 +120,13 @@ def verdict(options, outcome, console):
         say(f"the kernel reported a fault: {report.kind}: {report.first_line}")
         print(report.text, file=sys.stderr)
     if not outcome.ended:
+        if not outcome.reports:
+            show_tail(outcome.text)
         say(f"the time limit of {options.timeout:g} s was reached, the VM has been ended; its console: {console}")
     if outcome.reports:
         say(f"failed: {len(outcome.reports)} report(s) in the console: {console}")
         return FAULT
     if not outcome.ended:
-        show_tail(outcome.text)
         return TIMEOUT
     if not outcome.was_read:
         return BROKEN_PIPE
@@ -137,8 +138,8 @@ def verdict(options, outcome, console):
         say("QEMU ended before the kernel said anything; what it said stands above")
         return FAILED
     how = f" (QEMU's exit status: {outcome.qemu_status})" if outcome.qemu_status else ""
-    say(f"the VM ended before the command did, without a report{how}; its console: {console}")
     show_tail(outcome.text)
+    say(f"the VM ended before the command did, without a report{how}; its console: {console}")
     return FAULT
 
 

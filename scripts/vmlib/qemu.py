@@ -57,16 +57,22 @@ exec /run/virtme/guesttools/virtme-init
 # emulation that takes seconds, and all the command needs of it is the names of
 # the virtio ports. This stands in for systemd-tmpfiles by way of PATH, makes
 # these names, and hides udev from the init, which then goes on without it.
+# A port has its name once QEMU has answered the driver, which may be later:
+# without waiting, the init would find no port and write to the console.
 # In Perl, as each program that a shell script would start takes 50 ms.
 TMPFILES = r"""#!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0
 my $ports = "/sys/class/virtio-ports";
+my ($made, $tries) = (0, 0);
 mkdir "/dev/virtio-ports";
-opendir(my $dir, $ports) or exit 1;
-for my $port (grep { !/^\./ } readdir $dir) {
-    open(my $file, "<", "$ports/$port/name") or next;
-    chomp(my $name = <$file>);
-    symlink("../$port", "/dev/virtio-ports/$name");
+while ($made < $ENV{vm_ports} && $tries++ < 200) {
+    select(undef, undef, undef, 0.05) if $tries > 1;
+    for my $path (glob "$ports/*/name") {
+        open(my $file, "<", $path) or next;
+        chomp(my $name = <$file> // "");
+        my ($port) = $path =~ m{([^/]+)/name$};
+        $made++ if $name && symlink("../$port", "/dev/virtio-ports/$name");
+    }
 }
 for my $udevd ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd") {
     exec "mount", "--bind", "/dev/null", $udevd if -x $udevd;
@@ -212,6 +218,8 @@ def qemu_command(options, folder, accel, console):
     at = command.index("-append") + 1
     if is_arm64(options.image):
         command[at] = re.sub(r" init=/bin/sh .*", f" init={ARM64_INIT}", command[at])
+    # For systemd-tmpfiles' stand-in: the kernel gives init what it does not know.
+    command[at] += f" vm_ports={sum(word.startswith('virtserialport,') for word in command)}"
     if len(command[at]) > LONGEST_APPEND:
         raise BuildError(f"the kernel's command line has {len(command[at])} characters, "
                          f"{LONGEST_APPEND} are possible: shorten APPEND")

@@ -19,7 +19,7 @@ HANG = 300                          # seconds: no verdict, but the end of a test
 VIRTME = r"""#!/bin/sh
 echo "$@" > "$BPF_ASYNC_CACHE/asked"
 echo '{qemu} -chardev file,id=console,path=/proc/self/fd/2 -append "{append}" -chardev' \
-    file,id=ret,path=$TMPDIR/virtme_ret1
+    file,id=ret,path=$TMPDIR/virtme_ret1 -device virtserialport,name=virtme.ret,chardev=ret
 """
 QEMU = """#!/bin/bash
 for word; do
@@ -30,6 +30,7 @@ for word; do
     esac
 done
 echo $$ > "$BPF_ASYNC_CACHE/pid"
+echo "$@" > "$BPF_ASYNC_CACHE/given"
 echo "[    0.000000] Linux version" > "$console"
 eval "$PLAY"
 """
@@ -177,7 +178,7 @@ class Words(WithCache):
         self.refused("--shell needs a terminal", "--shell", command=(), status=2, stdin=subprocess.DEVNULL)
         self.refused("/var/tmp/x is not visible in the guest", "--rwdir", "/var/tmp/x")
         self.refused("/run/x is not visible in the guest", "--path", "/run/x")
-        for text, says in ((VIRTME.format(qemu=self.qemu, append="x" * 2048), "2048 characters"),
+        for text, says in ((VIRTME.format(qemu=self.qemu, append="x" * 2037), "2048 characters"),
                            (f"#!/bin/sh\necho {self.qemu} -append x\n", "is not the one that is known"),
                            ("#!/bin/sh\necho bad size >&2; exit 1\n", "virtme-run failed: bad size")):
             self.install(self.virtme, text)
@@ -201,6 +202,7 @@ class Words(WithCache):
                       "--kopt=no5lvl", "--kopt=oops=panic", "/bin:/usr/games:/usr/local/sbin:",
                       "--qemu-opt=tcg,thread=single"):
             self.assertIn(words, asked)
+        self.assertIn("-append root=/dev/root vm_ports=1 ", (self.cache / "given").read_text())
         self.setenv(VM_ACCEL="kvm")
         self.vm(WELL, "--one-thread")
         for words in ("--disable-kvm", "thread=single"):
