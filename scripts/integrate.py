@@ -210,6 +210,10 @@ def run(args):
             raise Refused(f"{tree.root} is kernel {tree.version}, {pristine.root} is "
                           f"{pristine.version}: copy PRISTINE to a new TREE")
     contents, removals = plan(table, copies, tree, pristine)
+    if args.check and pristine:
+        if contents or removals:
+            raise Refused(f"{tree.root} is not up to date: {len(contents)} files to write, {len(removals)} to remove")
+        return
     if args.check:
         for spec in table.files:
             state = f"{len(spec.anchors)} insertions" if spec.path in contents else "has our insertions"
@@ -228,15 +232,16 @@ def run(args):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="integrate.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("tree", nargs="?", metavar="TREE", help="the kernel tree to change")
+    parser.add_argument("--from", dest="pristine", metavar="PRISTINE",
+                        help="compute every changed file from this untouched tree; TREE is a copy of "
+                             "it, and what earlier runs left there is updated or taken away")
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--from", dest="pristine", metavar="PRISTINE",
-                      help="compute every changed file from this untouched tree; TREE is a copy of "
-                           "it, and what earlier runs left there is updated or taken away")
-    mode.add_argument("--check", action="store_true", help="only say whether TREE can be changed, or has been")
+    mode.add_argument("--check", action="store_true",
+                      help="only say whether TREE can be changed, or has been; with --from, whether it is up to date")
     mode.add_argument("--list", action="store_true", help="list what is copied and changed")
     args = parser.parse_args(argv)
-    if (args.tree is None) != args.list:
-        parser.error("give a TREE, or --list")
+    if (args.tree is None) != args.list or args.list and args.pristine:
+        parser.error("give a TREE, or --list alone")
     try:
         run(args)
         return 0

@@ -50,6 +50,16 @@ else
 	name=${pristine##*/linux-} what="Linux ${pristine##*/linux-}"
 fi
 tree=$CACHE/trees/$name
+# What is up to date needs no change: then builds that use the tree need not end first.
+current() {
+	[ -z "${KSRC:-}" ] && [ -d "$tree" ] || return
+	lock "$tree.lock" "the tree $name" -s
+	"$SCRIPTS/integrate.py" --check --from "$pristine" "$tree" >/dev/null 2>&1
+}
+if (current); then
+	echo "$tree"
+	exit
+fi
 lock "$tree.lock" "the tree $name"
 [ -d "$tree" ] || {
 	need_disk "$CACHE" 2500 "a copy of $what"

@@ -79,9 +79,13 @@ class Both(TreeTest):
 
     def test_from_updates_and_restores_insertions(self):
         words = ["--from", self.pristine, self.tree]
+        self.assertIn("is not up to date: 5 files to write", self.refuse("--check", *words))
         self.succeed(*words)
+        self.assertEqual(self.succeed("--check", *words), "")
         self.age()
         self.edit(self.source, TABLE, 'bool "ours"', 'bool "better"')
+        self.assertIn("is not up to date: 2 files to write", self.refuse("--check", *words))
+        self.assertEqual(self.written(), set())
         self.succeed(*words)
         self.assertEqual(self.text(KCONFIG), INTEGRATED[KCONFIG].replace("ours", "better"))
         self.assertEqual(self.written(), {KCONFIG, integrate.MANIFEST})
@@ -207,7 +211,8 @@ class Both(TreeTest):
         self.assertIn("it is not overwritten", self.refuse("--check", self.tree))
 
     def test_bad_arguments(self):
-        for words in ([], [self.tree, "--list"], ["--check"], [self.tree, "--check", "--list"]):
+        for words in ([], [self.tree, "--list"], ["--check"], [self.tree, "--check", "--list"],
+                      ["--list", "--from", self.tree]):
             self.assertIn("usage", self.refuse(*words))
 
 
