@@ -353,8 +353,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   started the timer before, the timer counts as active until the next start or cancel, but
     ///   does not fire.
     /// - `ENOENT`, `EDEADLK` as [`Slot::start`].
-    /// - `EPERM` if the callback is running. A queued start is then still performed, unless this
-    ///   callback was called by a start that came while the cancel was under way.
+    /// - `EPERM` if the callback is running. A start that was queued before this call is then still
+    ///   performed.
     #[doc(alias = "bpf_timer_cancel_async")]
     #[inline]
     pub(crate) fn cancel_async(&self) -> Result<c_int> {
@@ -367,7 +367,11 @@ impl<C: TimerCallback> Slot<Timer, C> {
         let cb = self.get(&guard)?;
         let mut active = 0;
         if !cb.head.deferred_idle() {
-            // First, because a cancel that finds the callback running must not revoke anything.
+            // A start that is being performed may call the callback. The look at the callback comes
+            // after that, and before anything is revoked: a cancel that fails must not revoke a
+            // start that was queued before.
+            // SAFETY: `must_defer()` has returned false, and `guard` is the read side.
+            unsafe { cb.head.wait_deferred() };
             active = cb.payload.0.try_to_cancel();
             if active < 0 {
                 return Err(EPERM);

@@ -182,8 +182,8 @@ impl WorkItem {
                 match unsafe { C::acquire(&callback, &trace) } {
                     Acquired::Refs(refs) => break refs,
                     Acquired::Gone => return,
-                    // A start that was meant for the new callback may have returned 0 already, so
-                    // this run has to call it.
+                    // The callback that was loaded was dropped. The start that this run is for may
+                    // have returned 0 before that, so this run has to call the new one.
                     Acquired::Replaced => {}
                 }
             }

@@ -52,6 +52,12 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "cancel-async-looks-before-it-waits",
+        model: "order_failed_cancel_revokes_no_older_start",
+        says: "a cancel that failed has undone a start",
+        changes: &[(TIMER, "unsafe { cb.head.wait_deferred() };", "")],
+    },
+    Mutation {
         name: "cancel-does-not-wait-for-the-drain",
         model: "order_performed_start_nmi_cancel",
         says: "was not waited for",

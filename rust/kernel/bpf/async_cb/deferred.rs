@@ -337,6 +337,23 @@ impl Head {
             unsafe { Self::put(self.as_ptr()) };
         }
     }
+
+    /// Waits until the operation that is being performed, if there is one, was performed.
+    ///
+    /// # Safety
+    ///
+    /// As [`Head::revoke_deferred`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn wait_deferred(&self) {
+        // As in `revoke_deferred()`.
+        if self.tryget() {
+            // SAFETY: The reference was taken above. Interrupts are enabled.
+            unsafe { self.wait_sync() };
+            // SAFETY: The reference was taken above. `call_rcu()` is allowed.
+            unsafe { Self::put(self.as_ptr()) };
+        }
+    }
 }
 
 /// Queues the last operation of a detached object: to cancel the timer or the work item.

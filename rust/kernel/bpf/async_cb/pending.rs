@@ -347,8 +347,24 @@ impl Head {
         self.refs.as_atomic().load(Acquire) == 1
     }
 
-    /// Edge operation to `NOP`, then waits while the drainer performs an operation that it took
-    /// before.
+    /// Edge operation to `NOP`, then [`Head::wait_sync`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Head::wait_sync`].
+    pub(crate) unsafe fn revoke_sync(&self) {
+        let word = self.word.load(Relaxed);
+        if Op::from_word(word).is_some() {
+            // If this fails, the operation that was seen is being performed, or a newer one
+            // replaced it. A failed exchange orders nothing, but the load in `wait_sync()` does.
+            // Litmus: revoke-taken, revoke-empty.
+            let _ = self.word.cmpxchg(word, NOP, Full);
+        }
+        // SAFETY: By the safety requirements.
+        unsafe { self.wait_sync() };
+    }
+
+    /// Waits while the drainer performs an operation that it took before.
     ///
     /// The wait is for one operation, since `seq` changes with each. (`seq` has 8 bits: a caller
     /// that reads it once in 128 operations only may wait for as many.) The drainer is on another
@@ -362,14 +378,7 @@ impl Head {
     /// - The caller must hold a reference. Without one, `word` can be the function of an
     ///   `rcu_head`.
     /// - Interrupts must be enabled: with interrupts disabled, the drainer could wait for this CPU.
-    pub(crate) unsafe fn revoke_sync(&self) {
-        let word = self.word.load(Relaxed);
-        if Op::from_word(word).is_some() {
-            // If this fails, the operation that was seen is being performed, or a newer one
-            // replaced it. A failed exchange orders nothing, but the load below does.
-            // Litmus: revoke-taken, revoke-empty.
-            let _ = self.word.cmpxchg(word, NOP, Full);
-        }
+    pub(crate) unsafe fn wait_sync(&self) {
         // Acquire: a context that sees the operation gone from the word sees `seq` odd. The word
         // alone does not tell, since it can hold a newer operation by now. Litmus: revoke.
         if self.word.load(Acquire) != IDLE {

@@ -70,7 +70,7 @@ fn deferred_queue_in_order() {
 /// returns, or not at all; what the NMI queues is not lost.
 #[test]
 fn deferred_drain_queue_cancel() {
-    explore(4, || {
+    explore(3, || {
         let map = Map::new();
         let (slot, _) = timer(map);
         world().on_cpu(0);

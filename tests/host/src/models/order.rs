@@ -114,6 +114,31 @@ fn order_failed_cancel_revokes_nothing() {
     });
 }
 
+/// A start that returned before `cancel_async` was called, while an older one was being performed:
+/// if the cancel fails, because the older one has called the callback, the newer one is performed.
+#[test]
+fn order_failed_cancel_revokes_no_older_start() {
+    explore(3, || {
+        let map = Map::new();
+        let (slot, _) = timer(map);
+        world().irqs_off(|| slot.start(8, REL)).unwrap();
+        let drainer = on_cpu(0, || {
+            interrupt(0);
+            tick();
+        });
+        deferred(1, || slot.start(16, REL)).unwrap();
+        let result = slot.cancel_async();
+        drainer.join().unwrap();
+        settle_down();
+        let newer = |(_, nanos): &(_, Option<i64>)| nanos.is_some_and(|nanos| nanos & !7 == 16);
+        assert!(
+            result != Err(EPERM) || world().trace().iter().any(newer),
+            "a cancel that failed has undone a start"
+        );
+        end(slot, map);
+    });
+}
+
 /// A `cancel_async` that finds the timer started and another start queued says that it was active.
 #[test]
 fn order_cancel_revokes_and_was_active() {
