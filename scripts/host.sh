@@ -19,7 +19,7 @@ cd "$ROOT/tests/host"
 # Loom is fetched once; what Cargo.lock says is what is built.
 cargo fetch --locked --quiet || die "loom could not be fetched" "see above; with the network back, run this again"
 [ "$what" = mutations ] || {
-	say "exploring the models, a minute or less"
+	say "exploring the models, some minutes"
 	nice cargo test --locked --lib
 }
 [ "$what" = models ] || {
