@@ -14,8 +14,8 @@
 //!
 //! An operation finds the object through the slot, inside an RCU read side of its own. It needs no
 //! reference if it is performed there and then: an object is freed a grace period after it has left
-//! its slot. An operation that is deferred, or that revokes one, and a work item that is pending or
-//! running, hold a reference.
+//! its slot. An operation that is deferred, one that revokes it or waits for it, and a work item
+//! that is pending or running, hold a reference.
 //!
 //! An operation can find the object just before `cancel_and_free()` detaches it, and start the
 //! timer afterwards. The timer function then finds no callback, and the timer is cancelled once

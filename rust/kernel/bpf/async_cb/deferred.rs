@@ -338,7 +338,9 @@ impl Head {
         }
     }
 
-    /// Waits until the operation that is being performed, if there is one, was performed.
+    /// Waits for the operation that a drain is performing, if there is one.
+    ///
+    /// What is queued stays queued.
     ///
     /// # Safety
     ///
@@ -346,11 +348,12 @@ impl Head {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn wait_deferred(&self) {
-        // As in `revoke_deferred()`.
+        // The reference is needed for the same reason as in `revoke_deferred()`.
         if self.tryget() {
-            // SAFETY: The reference was taken above. Interrupts are enabled.
+            // SAFETY: The reference was taken above. The caller guarantees enabled interrupts.
             unsafe { self.wait_sync() };
-            // SAFETY: The reference was taken above. `call_rcu()` is allowed.
+            // SAFETY: The reference was taken above. With interrupts enabled, as the caller
+            // guarantees, `call_rcu()` is allowed.
             unsafe { Self::put(self.as_ptr()) };
         }
     }

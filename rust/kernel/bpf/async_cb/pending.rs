@@ -298,7 +298,7 @@ impl Head {
     ///
     /// Full: a context that finds the operation gone from the word also finds `seq` odd.
     /// Litmus: revoke, handover, deferred-op. Release: a context that waits in
-    /// [`Head::revoke_sync`] can miss the even value and find the next odd one. It also finds the
+    /// [`Head::wait_sync`] can miss the even value and find the next odd one. It also finds the
     /// operation before performed. Litmus: revoke-next.
     ///
     /// # Safety
@@ -360,7 +360,7 @@ impl Head {
             // Litmus: revoke-taken, revoke-empty.
             let _ = self.word.cmpxchg(word, NOP, Full);
         }
-        // SAFETY: By the safety requirements.
+        // SAFETY: The caller guarantees what `wait_sync()` requires.
         unsafe { self.wait_sync() };
     }
 
