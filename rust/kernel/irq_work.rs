@@ -65,6 +65,7 @@ mod tests {
                 },
                 GFP_KERNEL,
             )?;
+            core::ptr::from_ref(&*this).expose_provenance();
             // SAFETY: The work is valid for writes, and the box does not move.
             unsafe { bindings::init_irq_work_hard(this.work.get(), Some(Self::run)) };
             Ok(this)
@@ -74,9 +75,10 @@ mod tests {
         ///
         /// `work` must be that of a `Count`.
         unsafe extern "C" fn run(work: *mut bindings::irq_work) {
-            // CAST: `work` is the first field.
+            // `work` is the first field, and `new` has exposed the provenance of all.
+            let this = core::ptr::with_exposed_provenance::<Self>(work.addr());
             // SAFETY: Each test waits for the function before it drops the box.
-            let this = unsafe { &*work.cast::<Self>() };
+            let this = unsafe { &*this };
             // SAFETY: This FFI call has no requirements.
             let in_hardirq = unsafe { bindings::irq_work_kunit_in_hardirq() };
             this.in_hardirq.store(in_hardirq, Relaxed);

@@ -388,7 +388,8 @@ impl AsyncTimer {
     /// - `EDEADLK` if the caller is a callback that another one waits for, or that of this timer,
     ///   or, except on `PREEMPT_RT`, traces the expiry of this timer. Nothing was done.
     /// - `EBUSY` on `PREEMPT_RT` if the timer is expiring: the callback was removed, but is not
-    ///   waited for.
+    ///   waited for. Until the expiry ends, it may call a callback that is set meanwhile, and the
+    ///   old callback may start the timer.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline(never)]
     pub fn cancel(&self) -> Result<bool> {

@@ -246,10 +246,10 @@ impl Drop for ProgCallback {
     }
 }
 
-// SAFETY: A `struct bpf_prog` is aligned for a pointer. A program and its subprograms are freed an
-// RCU grace period after the last reference was put; if it is sleepable, an RCU Tasks Trace grace
-// period, which includes one of RCU. What is used of them is constant. A reference can be dropped
-// in any context.
+// SAFETY: A `struct bpf_prog` is aligned for a pointer. `__bpf_prog_put_noref()` frees a program,
+// its subprograms, and their code, an RCU grace period after the last reference was put; if it is
+// sleepable, an RCU Tasks Trace grace period, which includes one of RCU. What is used of them is
+// constant until then. A reference can be dropped in any context.
 unsafe impl Callback for ProgCallback {
     type Borrowed<'a> = Subprog<'a>;
 

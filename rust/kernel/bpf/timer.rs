@@ -303,7 +303,8 @@ impl<C: TimerCallback> Slot<Timer, C> {
     ///   callback waits for, or, except on `PREEMPT_RT`, traces the expiry of this timer. Nothing
     ///   was done.
     /// - `EBUSY` on `PREEMPT_RT` if the timer is expiring. The callback was removed. If the timer
-    ///   was started again meanwhile, it counts as active, but does not fire.
+    ///   was started again meanwhile, it counts as active, but does not fire. Until the expiry
+    ///   ends, it may call a callback that is set meanwhile, and the old callback may start it.
     #[doc(alias = "bpf_timer_cancel")]
     #[inline]
     pub(crate) fn cancel(&self) -> Result<c_int> {

@@ -106,7 +106,8 @@ impl WorkItem {
     unsafe fn schedule<C>(cb: &WorkCb<C>) {
         // SAFETY: The work was set up, and the reference keeps it until it has run.
         if !unsafe { bindings::bpf_async_schedule_work(cb.payload.0.get()) } {
-            // SAFETY: It is pending already, so this reference is not needed.
+            // SAFETY: It is pending already, or its object was detached and another context cancels
+            // it. So there is no run that needs this reference.
             unsafe { Head::put(cb.head.as_ptr()) };
         }
     }

@@ -50,8 +50,8 @@ const FREED: usize = 1;
 ///
 /// - The pointer that `into_raw` returns must not be NULL, and must be aligned for a `u16`.
 /// - What `borrow` returns must stay valid for RCU readers that began before `release`.
-/// - Releasing an owner must be possible in any context, except NMI if the user of the cell never
-///   releases one there.
+/// - Releasing an owner must be possible in any context, except those in which the user of the cell
+///   never releases one.
 pub(crate) unsafe trait Callback: Sized + Send + Sync {
     /// A callback, as RCU readers see it.
     type Borrowed<'a>;
@@ -126,8 +126,8 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// Acquire: a reader that sees a callback which was set after the object was freed also sees
     /// what was written before that. A timer function that sees a callback which was set after a
-    /// cancel also sees the timer cancelled. Litmus: callback-freed, callback-publish,
-    /// callback-guard, cancel-reinstall.
+    /// cancel that waited for it also sees the timer cancelled. Litmus: callback-freed,
+    /// callback-publish, callback-guard, cancel-reinstall.
     #[inline]
     pub(crate) fn load<'g>(&self, _guard: &'g impl ReadSide) -> Option<C::Borrowed<'g>> {
         let word = self.0.load(Acquire);
@@ -140,7 +140,8 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// Drops the old one.
     ///
-    /// At most two exchanges, whatever other contexts do. Any context; Full.
+    /// At most two exchanges, whatever other contexts do. Any context in which an owner can be
+    /// released; Full.
     /// Litmus: callback-publish, callback-guard.
     ///
     /// # Errors
@@ -172,7 +173,7 @@ impl<C: Callback> CallbackCell<C> {
     ///
     /// Drops the owner. The other states stay.
     ///
-    /// At most two exchanges. Any context; Full if there was an owner.
+    /// At most two exchanges. Any context in which an owner can be released; Full if there was one.
     #[inline]
     pub(crate) fn clear(&self) {
         if !self.is_set() {
@@ -189,7 +190,7 @@ impl<C: Callback> CallbackCell<C> {
 
     /// Edge each state to `FREED`.
     ///
-    /// Drops the owner. Any context; Full.
+    /// Drops the owner. Any context in which it can be released; Full.
     ///
     /// # Safety
     ///

@@ -121,6 +121,9 @@ unsafe impl Sync for RawHrTimer {}
 impl RawHrTimer {
     /// Sets a timer up.
     ///
+    /// `function` gets a pointer to the timer only. If it uses what is around the timer, it needs
+    /// the provenance of that, which the owner can expose.
+    ///
     /// Any context.
     ///
     /// # Safety
@@ -262,6 +265,7 @@ mod tests {
                 }),
                 GFP_KERNEL,
             )?;
+            core::ptr::from_ref(&*this).expose_provenance();
             let timer = this.timer.0.get().cast();
             // SAFETY: The timer is pinned, and each test cancels it before it drops the box.
             unsafe { RawHrTimer::setup(timer, Self::expired, clock, Mode::ABS) };
@@ -272,9 +276,10 @@ mod tests {
         ///
         /// `timer` must be that of a `Count`.
         unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-            // CAST: The timer is the first field.
+            // The timer is the first field, and `new` has exposed the provenance of all.
+            let this = core::ptr::with_exposed_provenance::<Self>(timer.addr());
             // SAFETY: Each test cancels the timer before it drops the box.
-            let this = unsafe { &*timer.cast::<Self>() };
+            let this = unsafe { &*this };
             this.here.fetch_add(this.timer.runs_here().into(), Relaxed);
             if this.left.fetch_sub(1, Relaxed) == 1 {
                 this.done.complete_all();

@@ -48,7 +48,7 @@ fn lifetime_cancel_free_fire() {
         let (slot, _) = timer(map);
         slot.start(1, REL).unwrap();
         let canceller = on_cpu(1, || slot.cancel());
-        let softirq = on_cpu(1, tick);
+        let softirq = on_cpu(2, tick);
         slot.cancel_and_free();
         map.free();
         let _ = canceller.join().unwrap();

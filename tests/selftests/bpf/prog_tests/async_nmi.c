@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An NMI at one instruction after the other of every operation (init is in
- * timer_init_race.c), and of what queues and performs the deferred ones; in it
+ * An NMI at one instruction after the other of each operation but init and the
+ * cancel that waits, and of what queues and performs the deferred ones; in it
  * another program works on the same element.
  */
 #include <fnmatch.h>
