@@ -65,6 +65,7 @@ mod tests {
                 },
                 GFP_KERNEL,
             )?;
+            // `run` gets a pointer to the work only, and uses all of the box.
             core::ptr::from_ref(&*this).expose_provenance();
             // SAFETY: The work is valid for writes, and the box does not move.
             unsafe { bindings::init_irq_work_hard(this.work.get(), Some(Self::run)) };

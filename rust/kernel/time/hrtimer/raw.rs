@@ -265,6 +265,7 @@ mod tests {
                 }),
                 GFP_KERNEL,
             )?;
+            // `expired` gets a pointer to the timer only, and uses all of the box.
             core::ptr::from_ref(&*this).expose_provenance();
             let timer = this.timer.0.get().cast();
             // SAFETY: The timer is pinned, and each test cancels it before it drops the box.

@@ -99,6 +99,7 @@ static struct async_stress *load(struct run *r, struct async_stress *from, __u64
 		skel->bss->seeds[i] = mix(skel->bss->identity + i) | 1;
 	skel->rodata->nmi_init = async_can_init_in_nmi();
 	skel->rodata->cancel_waits = async_cancel_waits();
+	skel->rodata->defer_allocates = !async_is_rust();
 	skel->rodata->elems = 1 + mix(seed) % ELEMS;
 	bpf_program__set_autoload(skel->progs.visit, guest);
 	bpf_program__set_autoload(skel->progs.stress, !guest);

@@ -58,6 +58,7 @@ const volatile u32 weights[32] = {
 const volatile u32 elems = ELEMS;	/* how many are in use: few are hot, many get to fire */
 const volatile bool nmi_init = true;	/* whether init is done in NMIs */
 const volatile bool cancel_waits = true;	/* -EBUSY otherwise */
+const volatile bool defer_allocates = true;	/* -ENOMEM is possible */
 const volatile u64 me;		/* in the text of this instance */
 u64 identity;			/* the same, in its memory */
 u64 seeds[MAX_CPUS * WHERES];
@@ -135,13 +136,14 @@ static __always_inline bool known(u32 kind, s64 r)
 		return r == 0 || r == -22 || r == -1 || r == -2;
 	case K_T_START:
 	case K_W_START:
-		return r == 0 || r == -22 || r == -2 || r == -35 || r == -12;
+		return r == 0 || r == -22 || r == -2 || r == -35 ||
+		       (r == -12 && defer_allocates);
 	case K_T_CANCEL:
 		return r == 0 || r == 1 || r == -22 || r == -2 || r == -35 || r == -95 ||
 		       (r == -16 && !cancel_waits);
 	case K_T_ASYNC:
 		return r == 0 || r == 1 || r == -1 || r == -22 || r == -2 || r == -35 ||
-		       r == -125 || r == -12;
+		       r == -125 || (r == -12 && defer_allocates);
 	}
 	return true;
 }
